@@ -1,0 +1,1 @@
+"""Client-facing dialects, one shape per file."""

@@ -1,0 +1,1 @@
+"""Limits on requests, kept in memory or in Redis behind one interface."""

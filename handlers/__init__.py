@@ -1,0 +1,1 @@
+"""Routes: read, call, write."""

@@ -1,0 +1,1 @@
+"""Translators: one upstream dialect each, pure."""
