@@ -1,7 +1,9 @@
 """The canonical form of a conversation: what every dialect is read into and every provider is built from.
 
-OpenAI's chat shape widened by what it cannot carry: thinking and its signatures, cache hints, blocks of one provider kept
-opaque. Rule: values only, no behaviour beyond reading oneself. Free JSON (schemas, tool arguments, log probabilities) stays as
+OpenAI's chat shape widened by what it cannot carry: thinking and its signatures, cache hints, blocks of one
+provider kept
+opaque. Rule: values only, no behaviour beyond reading oneself. Free JSON (schemas, tool arguments, log
+probabilities) stays as
 it came.
 """
 
@@ -16,12 +18,12 @@ Role = Literal["system", "developer", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
-# --- parts of a message, in the order they were said ---------------------------------------------------------------------------
+# --- parts of a message, in the order they were said ---
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Visible text. `annotations` are OpenAI's (`url_citation` and the like); `signature` is Gemini's on a text part."""
+    """Visible text, with OpenAI's `annotations` (`url_citation` and the like) and Gemini's `signature`."""
 
     text: str
     annotations: tuple[Json, ...] = ()
@@ -71,8 +73,9 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """One block of reasoning. `signature` and `redacted` (opaque data in place of text) go back to `origin` unchanged.
+    """One block of reasoning.
 
+    `signature` and `redacted` (opaque data in place of text) go back to `origin` unchanged.
     `origin` names the dialect that made it ("anthropic", "gemini", ...); "" when unknown.
     """
 
@@ -110,7 +113,10 @@ Part = Text | Image | Audio | File | Refusal | Thinking | ToolCall | Opaque
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn. A `tool` message answers the call `tool_call_id`; `is_error` marks a result that reports a failure."""
+    """One turn.
+
+    A `tool` message answers the call `tool_call_id`; `is_error` marks a result that reports a failure.
+    """
 
     role: Role
     parts: tuple[Part, ...] = ()
@@ -130,12 +136,15 @@ class Message:
         return tuple(part for part in self.parts if isinstance(part, ToolCall))
 
 
-# --- what is asked -------------------------------------------------------------------------------------------------------------
+# --- what is asked ---
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function the model may call; `parameters` is its JSON Schema, as given. `hosted` is a provider's own tool, opaque."""
+    """A function the model may call; `parameters` is its JSON Schema, as given.
+
+    `hosted` is a provider's own tool, opaque; `custom` is OpenAI's free-text tool.
+    """
 
     name: str
     description: str | None = None
@@ -167,7 +176,10 @@ class ResponseFormat:
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """How much to think (`effort`, or a budget in tokens), and whether the client wants to see it (None: if there is any)."""
+    """How much to think: `effort`, or a budget in tokens.
+
+    `visible` is whether the client wants to see it (None: if there is any).
+    """
 
     effort: Effort | None = None
     budget_tokens: int | None = None
@@ -176,7 +188,10 @@ class Reasoning:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One call, in no dialect. None means that the client did not say. Names are OpenAI's, so that errors can cite them."""
+    """One call, in no dialect.
+
+    None means that the client did not say. Names are OpenAI's, so that errors can cite them.
+    """
 
     model: str
     messages: tuple[Message, ...]
@@ -202,7 +217,9 @@ class ChatRequest:
     user: str | None = None
     service_tier: str | None = None
     extra: Json = field(default_factory=dict)
-    """Every other top-level member of the client's body, by its name there: providers take what they know, and name the rest
+    """Every other top-level member of the client's body, by its name there.
+
+    Providers take what they know, and name the rest
     as dropped."""
 
     def given(self) -> Iterator[str]:
@@ -241,14 +258,15 @@ _PARAMETERS = (
 _OPENAI_NAMES = {"reasoning": "reasoning_effort"}
 
 
-# --- what is answered ----------------------------------------------------------------------------------------------------------
+# --- what is answered ---
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens billed, in disjoint classes: nothing is counted twice, and the sums are OpenAI's totals.
 
-    `input_details` and `output_details` are further splits by kind that a provider reported (`audio_tokens`, ...): subsets.
+    `input_details` and `output_details` are further splits by kind that a provider reported (`audio_tokens`,
+    ...): subsets.
     """
 
     input_tokens: int = 0
@@ -301,8 +319,9 @@ class ChatReply:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallDelta:
-    """A piece of a call: `id` and `name` with its first piece, `arguments` in fragments that join to one JSON text.
+    """A piece of a call.
 
+    `id` and `name` come with its first piece, `arguments` in fragments that join to one JSON text.
     `index` counts the calls of the message from 0. `signature` comes with the first piece.
     """
 
@@ -316,9 +335,11 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A step of a streamed answer; most set one field. `id`, `model` and the like are repeated or come once, first.
+    """A step of a streamed answer; most set one field.
 
-    `thinking` ends a block of reasoning whose text came before as `reasoning`: its `text` is empty, its signature or redacted
+    `id`, `model` and the like are repeated or come once, first.
+    `thinking` ends a block of reasoning whose text came before as `reasoning`: its `text` is empty, its
+    signature or redacted
     data stand in it. `usage` replaces what came before; it is never an increment.
     """
 

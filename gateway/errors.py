@@ -1,6 +1,7 @@
 """Every error with an HTTP face. One flat family; handlers/base.py is the only place where one becomes bytes.
 
-Statuses, types and codes follow OpenAI's error object (https://platform.openai.com/docs/guides/error-codes); dialects that
+Statuses, types and codes follow OpenAI's error object (https://platform.openai.com/docs/guides/error-codes);
+dialects that
 name them otherwise translate from `code` and `status`.
 """
 
@@ -10,8 +11,10 @@ from __future__ import annotations
 class GatewayError(Exception):
     """An error that a caller is told about.
 
-    `code` is stable: programs match on it, and it is the error's label in metrics and in the request log. An upstream's own
-    `type` or `code` may replace the class's, so that its meaning reaches the caller. `message` names the rule, the value and
+    `code` is stable: programs match on it, and it is the error's label in metrics and in the request log. An
+    upstream's own
+    `type` or `code` may replace the class's, so that its meaning reaches the caller. `message` names the
+    rule, the value and
     the remedy, and never holds a secret or a traceback.
     """
 
@@ -26,7 +29,7 @@ class GatewayError(Exception):
         param: str | None = None,
         retry_after_s: float | None = None,
         status: int | None = None,
-        type: str | None = None,  # noqa: A002 - the field's name on the wire
+        type: str | None = None,
         code: str | None = None,
     ) -> None:
         super().__init__(message)
@@ -45,7 +48,8 @@ class GatewayError(Exception):
 class BadRequest(GatewayError):
     """The request cannot be understood, or its backend refuses it."""
 
-    status, type, code = 400, "invalid_request_error", None
+    status, type = 400, "invalid_request_error"
+    code: str | None = None
 
 
 class UnsupportedParameter(BadRequest):

@@ -1,6 +1,7 @@
 """JSON bytes in and out. Rule: what a real provider or client may send decodes, and what is decoded encodes.
 
-msgspec does the work (big integers stay exact, `Raw` keeps a member's bytes as they came); the standard library takes what it
+msgspec does the work (big integers stay exact, `Raw` keeps a member's bytes as they came); the standard
+library takes what it
 refuses: lone surrogate escapes, which Python servers emit when an emoji is cut between two stream pieces.
 """
 
@@ -37,7 +38,10 @@ def dumps(value: Any) -> bytes:
 
 
 def members(data: bytes) -> Members:
-    """Split a JSON object into its members without decoding them. Raises `ValueError` when it is no object."""
+    """Split a JSON object into its members without decoding them.
+
+    Raises `ValueError` when it is no object.
+    """
     try:
         return _members.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -1,4 +1,7 @@
-"""A string that cannot be printed. Rule: `reveal()` is called only where the value is used, never to log it."""
+"""A string that cannot be printed.
+
+Rule: `reveal()` is called only where the value is used, never to log it.
+"""
 
 from __future__ import annotations
 

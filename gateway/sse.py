@@ -1,6 +1,7 @@
 """Server-sent events: bytes in any cut -> events, and back.
 
-Source: WHATWG HTML Living Standard, section 9.2.6 "Interpreting an event stream". Rule: lines end in LF, CRLF or CR, may be
+Source: WHATWG HTML Living Standard, section 9.2.6 "Interpreting an event stream". Rule: lines end in LF, CRLF
+or CR, may be
 of any length, and the cut between two pieces may fall anywhere.
 """
 
@@ -23,7 +24,8 @@ class ServerSentEvent:
 class SSEDecoder:
     """Feed it pieces, it yields whole events. Made per stream.
 
-    An event is due at the blank line that ends it; `close` yields one that the end of the stream cut off before that line
+    An event is due at the blank line that ends it; `close` yields one that the end of the stream cut off
+    before that line
     (the standard would drop it, but real servers leave the last line end out).
     """
 

@@ -1,4 +1,7 @@
-"""What a provider is. Rule: pure. A request in, an upstream request out; bytes or events in, chunks out; no I/O, no clock."""
+"""What a provider is.
+
+Rule: pure. A request in, an upstream request out; bytes or events in, chunks out; no I/O, no clock.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ from gateway.sse import ServerSentEvent
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a client's calls go. `base_url` is "" for the provider's own address; `model` is the upstream's name for it."""
+    """Where a client's calls go.
+
+    `base_url` is "" for the provider's own address; `model` is the upstream's name for the model.
+    """
 
     base_url: str
     api_key: Secret | None
@@ -58,7 +64,10 @@ class StreamReader(Protocol):
 
 
 class Provider(Protocol):
-    """One upstream dialect. `dialect` names the wire format, so that a client who speaks it has its bytes relayed."""
+    """One upstream dialect.
+
+    `dialect` names the wire format, so that a client who speaks it has its bytes relayed.
+    """
 
     @property
     def name(self) -> str:
@@ -69,10 +78,16 @@ class Provider(Protocol):
         """`openai-chat`, `anthropic-messages` or `gemini`."""
 
     def build(self, request: ChatRequest, target: Target) -> UpstreamRequest:
-        """Put a request in the provider's words. Raises `UnsupportedParameter` for what must not be dropped."""
+        """Put a request in the provider's words.
+
+        Raises `UnsupportedParameter` for what must not be dropped.
+        """
 
     def relay(self, body: Members, target: Target, *, stream: bool) -> UpstreamRequest:
-        """Send on a body that is in the provider's dialect already, but for what this provider spells otherwise."""
+        """Send on a body that is in the provider's dialect already.
+
+        Only what this provider spells otherwise is changed.
+        """
 
     def parse(self, body: bytes) -> ChatReply:
         """Read a whole answer. Raises `GatewayError` when it reports a failure or is no answer."""
@@ -93,8 +108,10 @@ class Provider(Protocol):
 def endpoint(base_url: str, default: str, path: str) -> str:
     """The URL of `path` under what a user gave as base URL.
 
-    A bare host takes the path of `default` (`http://localhost:11434` and `/v1`); a base that already ends in it, or has a path
-    of its own, is taken as it stands. A missing scheme is https, but http for a host with a port or without a dot.
+    A bare host takes the path of `default` (`http://localhost:11434` and `/v1`); a base that already ends in
+    it, or has a path
+    of its own, is taken as it stands. A missing scheme is https, but http for a host with a port or without a
+    dot.
     """
     base = base_url.strip() or default
     if "://" not in base:

@@ -8,6 +8,8 @@ import pytest
 
 from tests.recordings import FOLDER
 
+pytest_plugins = ("tests.postgres",)
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "no_recordings: stands in for recorded traffic that is not there")

@@ -1,13 +1,13 @@
 """The recorded provider traffic, where it lies: not part of the project, found through GATEWAY_RECORDINGS.
 
-Where the folder is missing, tests that need it are skipped with one clear line, or fail under CI (the variable CI is set).
+Where the folder is missing, tests that need it are skipped with one clear line, or fail under CI (the
+variable CI is set).
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -65,19 +65,18 @@ def _load(folder: str) -> tuple[Interaction, ...]:
 
 def interactions(
     *folders: str, api: str | None = None, streamed: bool | None = None, ok: bool = True
-) -> Iterator[Any]:
-    """The recorded interactions as pytest parameters, of these provider folders (all, if none is named).
+) -> list[Any]:
+    """The recorded interactions of these provider folders (all, if none is named) as pytest parameters.
 
     `ok=False` selects answers of status 400 and above. Without the folder: one parameter that skips, or fails under CI.
     """
     if not FOLDER.is_dir():
-        yield pytest.param(None, id="no-recordings", marks=pytest.mark.no_recordings)
-        return
-    for folder in folders or sorted(path.name for path in FOLDER.iterdir() if path.is_dir()):
-        for item in _load(folder):
-            if (
-                (api is None or item.api == api)
-                and (streamed is None or item.streamed == streamed)
-                and (item.status < 400) == ok
-            ):
-                yield pytest.param(item, id=str(item))
+        return [pytest.param(None, id="no-recordings", marks=pytest.mark.no_recordings)]
+    return [
+        pytest.param(item, id=str(item))
+        for folder in folders or sorted(path.name for path in FOLDER.iterdir() if path.is_dir())
+        for item in _load(folder)
+        if (api is None or item.api == api)
+        and (streamed is None or item.streamed == streamed)
+        and (item.status < 400) == ok
+    ]

@@ -1,0 +1,44 @@
+"""The route table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tornado.web import Application, URLSpec
+
+from gateway.handlers import base, chat, health, metrics, models
+from gateway.handlers.admin import api, pages
+from gateway.resources import resource
+from gateway.services import Services
+
+CLIENT = r"/admin/api/clients/([0-9]+)"
+
+ROUTES: tuple[tuple[str, type[base.BaseHandler]], ...] = (
+    (r"(?:/v1)?/chat/completions", chat.ChatCompletionsHandler),
+    (r"(?:/v1)?/models", models.ModelsHandler),
+    (r"(?:/v1)?/models/(.+)", models.ModelsHandler),
+    (r"/health", health.HealthHandler),
+    (r"/health/ready", health.ReadyHandler),
+    (r"/metrics", metrics.MetricsHandler),
+    (r"/", pages.RootHandler),
+    (r"/admin", pages.DashboardHandler),
+    (r"/admin/api/clients", api.ClientsHandler),
+    (CLIENT, api.ClientHandler),
+    (CLIENT + "/key", api.ClientKeyHandler),
+    (CLIENT + "/test", api.ClientTestHandler),
+    (CLIENT + "/models", api.ClientModelsHandler),
+)
+"""Path (a regular expression, whole) -> handler."""
+
+
+def make_app(services: Services) -> Application:
+    """The application: every route with the services."""
+    held = {"services": services}
+    settings: dict[str, Any] = {
+        "default_handler_class": base.NotFoundHandler,
+        "default_handler_args": held,
+        "template_path": str(resource("templates")),
+        "static_path": str(resource("static")),
+        "log_function": lambda handler: None,  # the request log is in the database
+    }
+    return Application([URLSpec(path, handler, held) for path, handler in ROUTES], **settings)

@@ -1,0 +1,117 @@
+"""Whether the gateway could start: the configuration and what it names. Rule: looks, and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import peewee
+import redis
+from playhouse.migrations import Runner
+
+from gateway.config import Config, ConfigError, load, unreadable
+from gateway.db import MIGRATIONS, Database, DatabaseUnusable
+from gateway.first_launch import open_database, open_vault, vault_path
+from gateway.log import redact
+from gateway.models import current
+from gateway.vault import VaultError
+
+REDIS_TIMEOUT_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at, and one line about it."""
+
+    name: str
+    ok: bool
+    message: str
+
+
+def check(path: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Look at the configuration, the database, the server secret and Redis, in this order."""
+    try:
+        config = load(path, environ)
+    except ConfigError as exc:
+        yield Finding("config", False, str(exc))
+        return
+    faults = list(unreadable(config))
+    yield from (Finding("config", False, fault) for fault in faults)
+    if not faults:
+        yield Finding("config", True, str(path))
+    yield _database(config)
+    yield _secret(config)
+    if config.redis.url:
+        yield _redis(config)
+
+
+def open_migrated(config: Config) -> Database:
+    """The database, that must exist and be up to date: for commands that are no first launch.
+
+    Raises `DatabaseUnusable`.
+    """
+    if not config.database.url and not Path(config.database.path).expanduser().exists():
+        raise DatabaseUnusable(
+            f"there is no database {config.database.path}: `ai-gateway serve` makes it at its first launch"
+        )
+    db = open_database(config)
+    try:
+        pending, unknown = db.read_sync(_migrations)
+    except peewee.PeeweeException as exc:
+        db.close()
+        raise DatabaseUnusable(f"cannot use the database {db.name}: {redact(one_line(exc))}") from exc
+    if unknown:
+        db.close()
+        raise DatabaseUnusable(
+            f"the database {db.name} was made by a newer version of this program: {unknown[-1]}"
+        )
+    if pending:
+        db.close()
+        raise DatabaseUnusable(f"the database {db.name} lacks {', '.join(pending)}: run `ai-gateway migrate`")
+    return db
+
+
+def one_line(exc: BaseException) -> str:
+    """What an exception says, on one line."""
+    return " ".join(str(exc).split())
+
+
+def _migrations() -> tuple[list[str], list[str]]:
+    """For `Database.read`: the migrations that are still to do, and those that this program does not know."""
+    status = Runner(current.obj, str(MIGRATIONS)).status()
+    return [step.name for step in status if not step.applied], [
+        step.name for step in status if step.path is None
+    ]
+
+
+def _database(config: Config) -> Finding:
+    try:
+        with open_migrated(config) as db:
+            return Finding("database", True, db.name)
+    except DatabaseUnusable as exc:
+        return Finding("database", False, str(exc))
+
+
+def _secret(config: Config) -> Finding:
+    path = vault_path(config)
+    if not path.exists():
+        return Finding("secret", False, f"there is no server secret {path}: the stored backend keys need it")
+    try:
+        open_vault(config)
+    except VaultError as exc:
+        return Finding("secret", False, str(exc))
+    return Finding("secret", True, str(path))
+
+
+def _redis(config: Config) -> Finding:
+    try:
+        with redis.Redis.from_url(
+            config.redis.url.reveal(),
+            socket_connect_timeout=REDIS_TIMEOUT_S,
+            socket_timeout=REDIS_TIMEOUT_S,
+        ) as server:
+            server.ping()
+    except (redis.RedisError, ValueError, OSError) as exc:
+        return Finding("redis", False, f"redis.url does not answer: {redact(one_line(exc))}")
+    return Finding("redis", True, "it answers")

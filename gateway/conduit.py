@@ -1,0 +1,199 @@
+"""The two ways from a backend's bytes to a client's: relayed, or translated.
+
+Both read the answer through the provider's reader, so that both are accounted alike and both notice an early
+end. Rule: no I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Protocol
+
+from gateway.chat import ChatReply, ChatRequest, Chunk
+from gateway.clock import Clock
+from gateway.dialects.base import Call, Dialect
+from gateway.errors import GatewayError, UpstreamError
+from gateway.providers.base import Provider, Target, UpstreamRequest
+from gateway.signatures import Collector, Signatures, parts_of
+from gateway.sse import ServerSentEvent, SSEDecoder, encode
+from gateway.usage import CallRecord
+
+_EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+
+
+class Conduit(Protocol):
+    """One call's way to a backend and back."""
+
+    @property
+    def request(self) -> UpstreamRequest:
+        """What the backend is sent."""
+
+    def whole(self, body: bytes) -> bytes:
+        """The client's answer for a backend's. Raises `GatewayError` when that reports a failure."""
+
+    def feed(self, piece: bytes) -> bytes:
+        """The client's bytes for a piece of a backend's stream; empty when it completes nothing."""
+
+    def close(self) -> bytes:
+        """The client's last bytes. Raises `UpstreamError` when the backend hung up too early."""
+
+
+class Relay:
+    """Client and backend speak the same dialect: whole events pass as they came, to the byte."""
+
+    def __init__(
+        self, dialect: Dialect, provider: Provider, call: Call, target: Target, record: CallRecord
+    ) -> None:
+        self.request = provider.relay(call.members, target, stream=call.stream)
+        self._dialect = dialect
+        self._provider = provider
+        self._call = call
+        self._record = record
+        self._reader = provider.reader()
+        self._decoder = SSEDecoder()
+        self._partial: list[bytes] = []  # of an event that is not whole yet: it is not sent before it is
+        self._failed = False
+        self._ended = False
+
+    def whole(self, body: bytes) -> bytes:  # noqa: D102 - the protocol says it
+        note_reply(self._record, self._provider.parse(body))
+        return body
+
+    def feed(self, piece: bytes) -> bytes:  # noqa: D102
+        if self._partial:
+            if b"\n" not in piece and b"\r" not in piece:  # a long event: its pieces are joined once
+                self._partial.append(piece)
+                return b""
+            piece = b"".join([*self._partial, piece])
+            self._partial.clear()
+        end = _end_of_events(piece)
+        if end < len(piece):
+            self._partial.append(piece[end:])
+        return self._pass(piece[:end]) if end else b""
+
+    def close(self) -> bytes:  # noqa: D102
+        left = b"".join(self._partial)
+        self._partial.clear()
+        out = self._pass(left + b"\n\n") if left.strip() else b""
+        if not self._failed:
+            self._note(self._reader.close())
+            if self._dialect.done and not self._ended:
+                out += encode(self._dialect.done)
+        return out
+
+    def _pass(self, block: bytes) -> bytes:
+        """Read whole events for the account; return what the client gets of them."""
+        hidden = False
+        for event in self._decoder.feed(block):
+            hidden |= self._read(event)
+        if not hidden:
+            return block
+        return b"".join(event for event in _events(block) if not self._hides(event))
+
+    def _read(self, event: ServerSentEvent) -> bool:
+        self._ended |= event.data == self._dialect.done
+        try:
+            self._note(self._reader.feed(event))
+        except GatewayError as error:  # the backend's own error event: the client gets it as it is
+            self._record.fail(error)
+            self._failed = True
+        return self._dialect.hides(self._call, event)
+
+    def _hides(self, event: bytes) -> bool:
+        decoder = SSEDecoder()
+        found = [*decoder.feed(event), *decoder.close()]
+        return any(self._dialect.hides(self._call, part) for part in found)
+
+    def _note(self, chunks: Iterable[Chunk]) -> None:
+        for chunk in chunks:
+            note(self._record, chunk)
+
+
+class Translation:
+    """Client and backend speak differently: read into the canonical form, and written from it."""
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        provider: Provider,
+        call: Call,
+        target: Target,
+        record: CallRecord,
+        signatures: Signatures,
+        clock: Clock,
+    ) -> None:
+        asked = signatures.restore(record.client_id, dialect.read(call))
+        self.request = provider.build(asked, target)
+        self._asked: ChatRequest = asked
+        self._dialect = dialect
+        self._provider = provider
+        self._record = record
+        self._signatures = signatures
+        self._created = int(clock.now().timestamp())
+        self._reader = provider.reader()
+        self._writer = dialect.writer(asked, created=self._created)
+        self._decoder = SSEDecoder()
+        self._collector = Collector()
+
+    def whole(self, body: bytes) -> bytes:  # noqa: D102
+        reply = self._provider.parse(body)
+        note_reply(self._record, reply)
+        self._signatures.remember(self._record.client_id, parts_of(reply))
+        return self._dialect.reply(reply, created=self._created)
+
+    def feed(self, piece: bytes) -> bytes:  # noqa: D102
+        return self._write(chunk for event in self._decoder.feed(piece) for chunk in self._reader.feed(event))
+
+    def close(self) -> bytes:  # noqa: D102
+        out = self._write(chunk for event in self._decoder.close() for chunk in self._reader.feed(event))
+        out += self._write(self._reader.close())
+        self._signatures.remember(self._record.client_id, self._collector.parts)
+        return out + self._writer.close()
+
+    def _write(self, chunks: Iterable[Chunk]) -> bytes:
+        out = []
+        for chunk in chunks:
+            note(self._record, chunk)
+            self._collector.add(chunk)
+            out.append(self._writer.feed(chunk))
+        return b"".join(out)
+
+
+def _end_of_events(piece: bytes) -> int:
+    """Where the last whole event of `piece` ends, 0 if none does."""
+    if piece.endswith((b"\n\n", b"\r\n\r\n")):
+        return len(piece)
+    return max((found.end() for found in _EVENT_END.finditer(piece)), default=0)
+
+
+def _events(block: bytes) -> Iterable[bytes]:
+    """A block of whole events, one by one, each with the blank line that ends it."""
+    start = 0
+    for found in _EVENT_END.finditer(block):
+        yield block[start : found.end()]
+        start = found.end()
+    if start < len(block):
+        yield block[start:]
+
+
+def note(record: CallRecord, chunk: Chunk) -> None:
+    """Put a chunk on the account."""
+    if chunk.usage is not None:
+        record.usage = chunk.usage
+    said = chunk.text or chunk.reasoning or chunk.refusal
+    if said is None and chunk.tool_call is not None:
+        said = (chunk.tool_call.name or "") + chunk.tool_call.arguments
+    if said:
+        record.produced(len(said.encode("utf-8", "surrogatepass")))
+
+
+def note_reply(record: CallRecord, reply: ChatReply) -> None:
+    """Put a whole answer on the account. Raises `UpstreamError` when it says nothing at all."""
+    if not reply.choices:
+        raise UpstreamError("the backend answered without choices")
+    record.usage = reply.usage
+    for choice in reply.choices:
+        for part in choice.message.parts:
+            text = getattr(part, "text", None) or getattr(part, "arguments", None) or ""
+            record.produced(len(text.encode("utf-8", "surrogatepass")))

@@ -1,0 +1,196 @@
+"""What a client-facing dialect is.
+
+Rule: pure, as providers are; handlers hand it bytes and send what it returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from gateway.chat import ChatReply, ChatRequest, Chunk
+from gateway.errors import BadRequest, GatewayError
+from gateway.jsonio import Members, loads, members
+from gateway.sse import ServerSentEvent
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Call:
+    """A client's body, opened just far enough to know what it asks for and to change what must change."""
+
+    members: Members
+    model: str
+    stream: bool = False
+
+
+class Writer(Protocol):
+    """Turns one streamed answer into a dialect's bytes. Made per call."""
+
+    def feed(self, chunk: Chunk) -> bytes:
+        """The bytes of one chunk; empty when it has none of its own."""
+
+    def close(self) -> bytes:
+        """The bytes that end a stream that went well."""
+
+
+class Dialect(Protocol):
+    """One shape that clients speak."""
+
+    @property
+    def name(self) -> str:
+        """As `Provider.dialect` names the same wire format."""
+
+    def open(self, body: bytes) -> Call:
+        """Split a body into its members. Raises `BadRequest` naming what is wrong."""
+
+    def amend(self, call: Call, *, model: str, system_prompt: str) -> None:
+        """Put the client's settings into its call."""
+
+    def read(self, call: Call) -> ChatRequest:
+        """The canonical form of a call. Raises `BadRequest` naming the member that is wrong."""
+
+    def reply(self, reply: ChatReply, *, created: int) -> bytes:
+        """A whole answer. `created` is in epoch seconds, for providers that do not say."""
+
+    def writer(self, request: ChatRequest, *, created: int) -> Writer:
+        """A fresh writer for one streamed answer."""
+
+    def hides(self, call: Call, event: ServerSentEvent) -> bool:
+        """Whether a relayed event is one that only the gateway asked for."""
+
+    @property
+    def done(self) -> bytes:
+        """The data of the event that a stream of this dialect ends with, empty if there is none."""
+
+    def error(self, error: GatewayError, request_id: str) -> bytes:
+        """The body of an error answer."""
+
+    def error_event(self, error: GatewayError, request_id: str) -> bytes:
+        """An error in a stream that has begun."""
+
+
+def open_body(body: bytes) -> Members:
+    """The members of a JSON object. Raises `BadRequest` saying where the JSON is broken."""
+    try:
+        return members(body)
+    except ValueError as exc:
+        raise BadRequest(f"the body is not a JSON object: {exc}", code="invalid_json") from exc
+
+
+def member(found: Members, name: str) -> Any:
+    """One member decoded, None when it is absent."""
+    raw = found.get(name)
+    return None if raw is None else loads(bytes(raw))
+
+
+class Fields:
+    """Typed access to the members of a JSON object.
+
+    A member of the wrong type is a `BadRequest` that names it.
+    """
+
+    __slots__ = ("_at", "_found", "taken")
+
+    def __init__(self, found: Any, at: str = "") -> None:
+        if not isinstance(found, dict):
+            raise BadRequest(f"{at or 'the body'} must be an object", param=at or None)
+        self._found = found
+        self._at = at
+        self.taken: set[str] = set()
+
+    def path(self, name: str) -> str:
+        """Where a member stands, as errors name it: `messages[2].content`."""
+        return f"{self._at}.{name}" if self._at else name
+
+    def get(self, name: str) -> Any:
+        """A member of any type, None when absent or null."""
+        self.taken.add(name)
+        return self._found.get(name)
+
+    def text(self, name: str) -> str | None:
+        """A string."""
+        return self._typed(name, str, "a string")
+
+    def required_text(self, name: str) -> str:
+        """A string that must be there."""
+        if (value := self.text(name)) is None:
+            raise BadRequest(f"{self.path(name)} is required", param=self.path(name))
+        return value
+
+    def flag(self, name: str) -> bool | None:
+        """A boolean."""
+        return self._typed(name, bool, "true or false")
+
+    def integer(self, name: str, *, least: int | None = None) -> int | None:
+        """A whole number."""
+        value = self._typed(name, int, "an integer")
+        if value is not None and least is not None and value < least:
+            raise BadRequest(
+                f"{self.path(name)} must be at least {least}, not {value}",
+                param=self.path(name),
+                code="invalid_value",
+            )
+        return value
+
+    def number(self, name: str) -> float | None:
+        """A number, whole or not."""
+        value = self.get(name)
+        if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+            return value
+        raise self.wrong(name, "a number")
+
+    def array(self, name: str) -> list[Any] | None:
+        """A list."""
+        return self._typed(name, list, "an array")
+
+    def object(self, name: str) -> dict[str, Any] | None:
+        """An object, as it came."""
+        return self._typed(name, dict, "an object")
+
+    def fields(self, name: str) -> Fields | None:
+        """An object, to be read in turn."""
+        found = self.object(name)
+        return None if found is None else Fields(found, self.path(name))
+
+    def items(self, name: str) -> Iterator[Fields]:
+        """The objects of a list."""
+        for at, item in enumerate(self.array(name) or ()):
+            yield Fields(item, f"{self.path(name)}[{at}]")
+
+    def rest(self) -> dict[str, Any]:
+        """The members that nobody asked for, nulls left out."""
+        return {
+            name: value for name, value in self._found.items() if name not in self.taken and value is not None
+        }
+
+    def wrong(self, name: str, expected: str) -> BadRequest:
+        """The error that says that a member is not what it must be."""
+        return BadRequest(
+            f"{self.path(name)} must be {expected}, not {_shown(self._found.get(name))}",
+            param=self.path(name),
+            code="invalid_value",
+        )
+
+    def _typed(self, name: str, kind: type[T], expected: str) -> T | None:
+        value = self.get(name)
+        if value is None:
+            return None
+        if isinstance(value, kind) and not (kind is not bool and isinstance(value, bool)):
+            return value
+        raise self.wrong(name, expected)
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case str():
+            return repr(value[:40])
+        case list():
+            return "an array"
+        case dict():
+            return "an object"
+    return str(value).lower()

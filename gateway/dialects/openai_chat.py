@@ -1,0 +1,614 @@
+"""Chat Completions, as clients speak it.
+
+Source: platform.openai.com/docs/api-reference/chat; what real clients send and need is pinned in the tests.
+Beyond it, and taken back in the next request: `reasoning_content` (DeepSeek's name, read by most clients),
+`reasoning_details` (OpenRouter's form, which carries signatures), and, from Google's own compatible layer,
+`extra_content.google.thought_signature`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from gateway import sse
+from gateway.chat import (
+    Audio,
+    ChatReply,
+    ChatRequest,
+    Choice,
+    Chunk,
+    Effort,
+    File,
+    Image,
+    Json,
+    Message,
+    Opaque,
+    Part,
+    Reasoning,
+    Refusal,
+    ResponseFormat,
+    Role,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    Usage,
+)
+from gateway.dialects.base import Call, Dialect, Fields, Writer, member, open_body
+from gateway.errors import BadRequest, GatewayError
+from gateway.jsonio import Raw, dumps, loads
+from gateway.sse import ServerSentEvent
+
+ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "developer",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+}
+EFFORTS: tuple[Effort, ...] = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+ORIGINS = {"anthropic": "anthropic-claude-v1", "gemini": "google-gemini-v1"}
+"""Where a signed thought came from -> the `format` of its `reasoning_details`, as OpenRouter names them."""
+
+_DATA_URL = re.compile(r"data:([^;,]*)(?:;[^,]*?)??(;base64)?,", re.IGNORECASE)
+
+
+class OpenAIChat:
+    """POST /v1/chat/completions."""
+
+    name = "openai-chat"
+    done = sse.DONE
+
+    def open(self, body: bytes) -> Call:  # noqa: D102 - the protocol says it
+        found = open_body(body)
+        model, stream = member(found, "model"), member(found, "stream")
+        if model is not None and not isinstance(model, str):
+            raise BadRequest("model must be a string", param="model", code="invalid_value")
+        if stream is not None and not isinstance(stream, bool):
+            raise BadRequest("stream must be true or false", param="stream", code="invalid_value")
+        messages = bytes(found.get("messages", b""))
+        if not messages.startswith(b"["):
+            raise BadRequest("messages is required, as an array", param="messages", code="invalid_value")
+        if not messages[1:-1].strip():
+            raise BadRequest(
+                "messages must hold at least one message", param="messages", code="invalid_value"
+            )
+        return Call(found, model or "", bool(stream))
+
+    def amend(self, call: Call, *, model: str, system_prompt: str) -> None:  # noqa: D102
+        if model != call.model:
+            call.model = model
+            call.members["model"] = Raw(dumps(model))
+        if system_prompt:
+            first = dumps({"role": "system", "content": system_prompt})
+            call.members["messages"] = Raw(b"[" + first + b"," + bytes(call.members["messages"])[1:])
+
+    def read(self, call: Call) -> ChatRequest:  # noqa: D102
+        body = Fields({name: loads(bytes(raw)) for name, raw in call.members.items()})
+        for name in ("model", "stream"):
+            body.get(name)
+        messages = tuple(_message(item) for item in body.items("messages"))
+        options = body.fields("stream_options")
+        limit, old_limit = body.integer("max_completion_tokens", least=1), body.integer("max_tokens", least=1)
+        return ChatRequest(
+            model=call.model,
+            messages=messages,
+            stream=call.stream,
+            include_usage=bool(options and options.flag("include_usage")),
+            tools=tuple(_tool(item) for item in body.items("tools")),
+            tool_choice=_tool_choice(body),
+            parallel_tool_calls=body.flag("parallel_tool_calls"),
+            response_format=_response_format(body),
+            reasoning=_reasoning(body),
+            max_tokens=old_limit if limit is None else limit,
+            temperature=body.number("temperature"),
+            top_p=body.number("top_p"),
+            top_k=body.integer("top_k"),
+            stop=_stop(body),
+            n=body.integer("n", least=1),
+            seed=body.integer("seed"),
+            presence_penalty=body.number("presence_penalty"),
+            frequency_penalty=body.number("frequency_penalty"),
+            logit_bias=body.object("logit_bias"),
+            logprobs=body.flag("logprobs"),
+            top_logprobs=body.integer("top_logprobs"),
+            user=body.text("user") or body.text("safety_identifier"),
+            service_tier=body.text("service_tier"),
+            extra=body.rest(),
+        )
+
+    def reply(self, reply: ChatReply, *, created: int) -> bytes:  # noqa: D102
+        body = {
+            "id": reply.id or f"chatcmpl-{created}",
+            "object": "chat.completion",
+            "created": created if reply.created is None else reply.created,
+            "model": reply.model,
+            "choices": [_choice(choice) for choice in reply.choices],
+            "usage": _usage(reply.usage) if reply.usage else None,
+            "system_fingerprint": reply.system_fingerprint,
+        }
+        if reply.service_tier:
+            body["service_tier"] = reply.service_tier
+        return dumps(body)
+
+    def writer(self, request: ChatRequest, *, created: int) -> Writer:  # noqa: D102
+        return ChatWriter(request, created)
+
+    def hides(self, call: Call, event: ServerSentEvent) -> bool:
+        """The usage chunk (without choices), unless the client asked for it: many clients die of it."""
+        if b'"usage"' not in event.data:
+            return False
+        options = member(call.members, "stream_options")
+        if isinstance(options, dict) and options.get("include_usage"):
+            return False
+        data = loads(event.data)
+        return data.get("choices") == [] and isinstance(data.get("usage"), dict)
+
+    def error(self, error: GatewayError, request_id: str) -> bytes:  # noqa: D102
+        return dumps({"error": error_object(error)})
+
+    def error_event(self, error: GatewayError, request_id: str) -> bytes:  # noqa: D102
+        return sse.encode(self.error(error, request_id))
+
+
+def error_object(error: GatewayError) -> dict[str, Any]:
+    """OpenAI's error object."""
+    return {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
+
+
+# --- the request ---
+
+
+def _message(item: Fields) -> Message:
+    name = item.required_text("role")
+    if name not in ROLES:
+        raise item.wrong("role", "one of " + ", ".join(ROLES))
+    role = ROLES[name]
+    if role == "assistant":
+        parts = (*_thoughts(item), *_content(item), *_rest_of_answer(item), *_tool_calls(item))
+        return Message(role, parts, name=item.text("name"))
+    if role == "tool":
+        return Message(role, tuple(_content(item)), tool_call_id=item.required_text("tool_call_id"))
+    if item.get("content") is None:
+        raise BadRequest(f"{item.path('content')} is required", param=item.path("content"))
+    return Message(
+        role, tuple(_content(item)), name=item.text("name"), cache_control=item.object("cache_control")
+    )
+
+
+def _content(item: Fields) -> Iterator[Part]:
+    content = item.get("content")
+    if isinstance(content, str):
+        yield Text(content)
+    elif isinstance(content, list):
+        for part in item.items("content"):
+            yield _part(part)
+    elif content is not None:
+        raise item.wrong("content", "a string or an array of parts")
+
+
+def _part(part: Fields) -> Part:
+    cache = part.object("cache_control")
+    match part.required_text("type"):
+        case "text":
+            return Text(part.required_text("text"), cache_control=cache)
+        case "refusal":
+            return Refusal(part.required_text("refusal"))
+        case "image_url":
+            return _image(part, cache)
+        case "input_audio":
+            if (sound := part.fields("input_audio")) is None:
+                raise part.wrong("input_audio", "an object with data and format")
+            return Audio(sound.required_text("data"), sound.required_text("format"))
+        case "file":
+            return _file(part, cache)
+    return Opaque(OpenAIChat.name, {**part.rest(), "type": part.get("type")})
+
+
+def _image(part: Fields, cache: Json | None) -> Image:
+    if isinstance(part.get("image_url"), str):  # some clients leave the object out
+        url, detail = part.required_text("image_url"), None
+    else:
+        found = part.fields("image_url")
+        if found is None:
+            raise part.wrong("image_url", "an object with url")
+        url, detail = found.required_text("url"), found.text("detail")
+    if (data := _data_url(url)) is not None:
+        return Image(data=data[1], media_type=data[0] or "image/png", detail=detail, cache_control=cache)
+    return Image(url=url, detail=detail, cache_control=cache)
+
+
+def _file(part: Fields, cache: Json | None) -> File:
+    found = part.fields("file")
+    if found is None:
+        raise part.wrong("file", "an object with file_data or file_id")
+    name, data = found.text("filename"), found.text("file_data")
+    if data is None:
+        file_id = found.text("file_id")
+        if file_id is None:
+            raise BadRequest(f"{part.path('file')} needs file_data or file_id", param=part.path("file"))
+        return File(file_id=file_id, filename=name, cache_control=cache)
+    if (split := _data_url(data)) is not None:
+        return File(split[1], split[0] or "application/pdf", filename=name, cache_control=cache)
+    if data.startswith(("https://", "http://")):
+        return File(url=data, filename=name, cache_control=cache)
+    return File(data, "application/pdf", filename=name, cache_control=cache)
+
+
+def _data_url(url: str) -> tuple[str, str] | None:
+    """Media type and base64 data of a data URL (RFC 2397); None for another URL."""
+    found = _DATA_URL.match(url)
+    if found is None or not found[2]:
+        return None
+    return found[1].lower(), url[found.end() :]
+
+
+def _google_signature(item: Fields) -> str | None:
+    held = (item.object("extra_content") or {}).get("google")
+    found = held.get("thought_signature") if isinstance(held, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _rest_of_answer(item: Fields) -> Iterator[Part]:
+    """What an earlier answer held beside its content: Gemini's signature of its text, and a refusal."""
+    if signature := _google_signature(item):
+        yield Text("", signature=signature)
+    if refusal := item.text("refusal"):
+        yield Refusal(refusal)
+
+
+def _tool_calls(item: Fields) -> Iterator[Part]:
+    for call in item.items("tool_calls"):
+        id_ = call.required_text("id")
+        if custom := call.fields("custom"):
+            yield ToolCall(id_, custom.required_text("name"), custom.text("input") or "", custom=True)
+            continue
+        function = call.fields("function")
+        if function is None:
+            raise call.wrong("function", "an object with name and arguments")
+        yield ToolCall(
+            id_,
+            function.required_text("name"),
+            function.text("arguments") or "{}",
+            signature=_google_signature(call),
+        )
+
+
+def _thoughts(item: Fields) -> Iterator[Part]:
+    """What an earlier answer said of its reasoning, signatures first: a client may send any of these back."""
+    formats = {value: origin for origin, value in ORIGINS.items()}
+    plain = item.text("reasoning_content") or item.text("reasoning")
+    details, blocks = item.array("reasoning_details"), item.array("thinking_blocks")
+    if details:
+        for detail in item.items("reasoning_details"):
+            origin = formats.get(detail.text("format") or "", "")
+            if data := detail.text("data"):
+                yield Thinking(redacted=data, origin=origin)
+            else:
+                text = detail.text("text") or detail.text("summary") or ""
+                yield Thinking(text, detail.text("signature"), origin=origin)
+    elif blocks:
+        for block in item.items("thinking_blocks"):
+            yield Thinking(
+                block.text("thinking") or "", block.text("signature"), block.text("data"), "anthropic"
+            )
+    elif plain:
+        yield Thinking(plain)
+
+
+def _tool(item: Fields) -> Tool:
+    kind = item.text("type") or "function"
+    cache = item.object("cache_control")
+    if kind == "custom":
+        custom = item.fields("custom")
+        if custom is None:
+            raise item.wrong("custom", "an object with name")
+        name = custom.required_text("name")
+        return Tool(name, custom.text("description"), custom=item.object("custom"), cache_control=cache)
+    if kind != "function":
+        return Tool(kind, hosted=Opaque(OpenAIChat.name, {**item.rest(), "type": kind}))
+    function = item.fields("function")
+    if function is None:
+        raise item.wrong("function", "an object with name")
+    return Tool(
+        function.required_text("name"),
+        function.text("description"),
+        function.object("parameters"),
+        function.flag("strict"),
+        cache_control=cache,
+    )
+
+
+def _tool_choice(body: Fields) -> ToolChoice | None:
+    match body.get("tool_choice"):
+        case None:
+            return None
+        case "auto" | "none" | "required" as mode:
+            return ToolChoice(mode)
+        case {"type": "function", "function": {"name": str(name)}} | {
+            "type": "custom",
+            "custom": {"name": str(name)},
+        }:
+            return ToolChoice("required", (name,))
+        case {
+            "type": "allowed_tools",
+            "allowed_tools": {"mode": "auto" | "required" as mode, "tools": [*tools]},
+        }:
+            return ToolChoice(mode, tuple(_allowed(tool) for tool in tools))
+    raise body.wrong("tool_choice", "auto, none, required, or an object that names a tool")
+
+
+def _allowed(tool: Any) -> str:
+    match tool:
+        case {"function": {"name": str(name)}} | {"custom": {"name": str(name)}} | {"name": str(name)}:
+            return name
+    raise BadRequest(
+        "tool_choice.allowed_tools.tools must name functions", param="tool_choice.allowed_tools.tools"
+    )
+
+
+def _response_format(body: Fields) -> ResponseFormat | None:
+    match body.get("response_format"):
+        case None | {"type": "text"}:
+            return None
+        case {"type": "json_object"}:
+            return ResponseFormat("json_object")
+        case {"type": "json_schema", "json_schema": {"schema": dict(schema)} as held}:
+            return ResponseFormat(
+                "json_schema", held.get("name"), schema, held.get("strict"), held.get("description")
+            )
+    raise body.wrong("response_format", "of type text, json_object, or json_schema with json_schema.schema")
+
+
+def _stop(body: Fields) -> tuple[str, ...]:
+    match body.get("stop"):
+        case None:
+            return ()
+        case str(one):
+            return (one,)
+        case [*several] if all(isinstance(item, str) for item in several):
+            return tuple(several)
+    raise body.wrong("stop", "a string or an array of strings")
+
+
+def _reasoning(body: Fields) -> Reasoning | None:
+    """`reasoning_effort`; or `reasoning` as OpenRouter takes it, `thinking` as Anthropic's layers do."""
+    effort: Any = body.text("reasoning_effort")
+    budget, visible = None, None
+    if held := body.fields("reasoning"):
+        effort = effort or held.text("effort")
+        budget = held.integer("max_tokens")
+        visible = None if held.flag("exclude") is None else not held.flag("exclude")
+    elif held := body.fields("thinking"):
+        budget = held.integer("budget_tokens")
+        if held.text("type") == "disabled":
+            effort = effort or "none"
+    if effort is not None and effort not in EFFORTS:
+        raise body.wrong("reasoning_effort", "one of " + ", ".join(EFFORTS))
+    if effort is None and budget is None and visible is None:
+        return None
+    return Reasoning(effort, budget, visible)
+
+
+# --- the answer ---
+
+
+def _usage(usage: Usage) -> dict[str, Any]:
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cache_read_tokens,
+            **({"cache_write_tokens": usage.cache_write_tokens} if usage.cache_write_tokens else {}),
+            **usage.input_details,
+        },
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens, **usage.output_details},
+    }
+
+
+def _choice(choice: Choice) -> dict[str, Any]:
+    return {
+        "index": choice.index,
+        "message": _answer(choice.message),
+        "logprobs": choice.logprobs,
+        "finish_reason": choice.finish_reason or "stop",
+    }
+
+
+def _answer(message: Message) -> dict[str, Any]:
+    parts = message.parts
+    texts = [part for part in parts if isinstance(part, Text)]
+    refusal = "".join(part.text for part in parts if isinstance(part, Refusal))
+    calls = [_call(call) for call in message.tool_calls]
+    answer: dict[str, Any] = {
+        "role": "assistant",
+        "content": None if not message.text and (calls or refusal) else message.text,
+        "refusal": refusal or None,
+        "annotations": _placed_annotations(texts),
+    }
+    thoughts = [part for part in parts if isinstance(part, Thinking)]
+    if reasoning := "".join(part.text for part in thoughts):
+        answer["reasoning_content"] = reasoning
+    if details := [_detail(at, part) for at, part in enumerate(thoughts) if part.signature or part.redacted]:
+        answer["reasoning_details"] = details
+    if calls:
+        answer["tool_calls"] = calls
+    if images := [_answer_image(part) for part in parts if isinstance(part, Image)]:
+        answer["images"] = images
+    for part in parts:
+        match part:
+            case Audio():
+                answer["audio"] = {"data": part.data, "format": part.format}
+            case Text(signature=str(signature)):
+                answer["extra_content"] = {"google": {"thought_signature": signature}}
+            case Opaque(dialect=OpenAIChat.name):
+                answer.update(part.block)
+    return answer
+
+
+def _placed_annotations(texts: list[Text]) -> list[Json]:
+    """The annotations of all texts, each placed in the text they are joined to."""
+    placed: list[Json] = []
+    at = 0
+    for text in texts:
+        for annotation in text.annotations:
+            placed.append(_moved(annotation, at))
+        at += len(text.text)
+    return placed
+
+
+def _moved(annotation: Json, by: int) -> Json:
+    kind = str(annotation.get("type"))
+    held = annotation.get(kind)
+    if not by or not isinstance(held, dict) or "start_index" not in held:
+        return annotation
+    moved = {**held, "start_index": held["start_index"] + by, "end_index": held["end_index"] + by}
+    return {**annotation, kind: moved}
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    if call.custom:
+        return {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}
+    function = {"name": call.name, "arguments": call.arguments or "{}"}
+    built: dict[str, Any] = {"id": call.id, "type": "function", "function": function}
+    if call.signature:
+        built["extra_content"] = {"google": {"thought_signature": call.signature}}
+    return built
+
+
+def _detail(index: int, thought: Thinking) -> dict[str, Any]:
+    """One entry of `reasoning_details`."""
+    held: dict[str, Any] = {"format": ORIGINS.get(thought.origin, "unknown"), "index": index}
+    if thought.redacted:
+        return {"type": "reasoning.encrypted", "data": thought.redacted, **held}
+    return {"type": "reasoning.text", "text": thought.text, "signature": thought.signature, **held}
+
+
+def _answer_image(image: Image) -> dict[str, Any]:
+    url = image.url or f"data:{image.media_type};base64,{image.data}"
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+class ChatWriter:
+    """Chunks as `chat.completion.chunk` events, by the rules that SDK helpers insist on."""
+
+    __slots__ = (
+        "_begun",
+        "_head",
+        "_id",
+        "_include_usage",
+        "_thoughts",
+        "_thought_text",
+        "_usage",
+        "_written",
+    )
+
+    def __init__(self, request: ChatRequest, created: int) -> None:
+        self._include_usage = request.include_usage
+        self._id = f"chatcmpl-{created}"
+        self._head: dict[str, Any] = {
+            "id": self._id,
+            "object": "chat.completion.chunk",
+            "created": created,
+            "model": request.model,
+            "system_fingerprint": None,
+        }
+        self._begun: set[int] = set()
+        self._written: dict[int, int] = {}  # characters of text so far, by choice: where its citations stand
+        self._thought_text: list[str] = []
+        self._thoughts = 0
+        self._usage: Usage | None = None
+
+    def feed(self, chunk: Chunk) -> bytes:
+        """The events of one chunk."""
+        self._note(chunk)
+        delta = self._delta(chunk)
+        out = b""
+        if delta or chunk.logprobs is not None:
+            out = self._event(chunk, delta)
+        if chunk.finish_reason is not None:
+            out += self._event(chunk, {}, chunk.finish_reason)
+        return out
+
+    def close(self) -> bytes:
+        """The usage chunk, if asked for, and `[DONE]`."""
+        out = b""
+        if self._include_usage and self._usage is not None:
+            out = sse.encode(dumps({**self._head, "choices": [], "usage": _usage(self._usage)}))
+        return out + sse.encode(sse.DONE)
+
+    def _note(self, chunk: Chunk) -> None:
+        """Keep what is repeated on every event, and what comes last."""
+        if chunk.usage is not None:
+            self._usage = chunk.usage
+        for name in ("id", "model", "created", "system_fingerprint", "service_tier"):
+            if (value := getattr(chunk, name)) is not None:
+                self._head[name] = value
+
+    def _event(self, chunk: Chunk, delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
+        if chunk.index not in self._begun:
+            self._begun.add(chunk.index)
+            delta = {"role": "assistant", "content": None if "tool_calls" in delta else "", **delta}
+        logprobs = chunk.logprobs if finish_reason is None else None
+        choice = {"index": chunk.index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
+        event: dict[str, Any] = {**self._head, "choices": [choice]}
+        if self._include_usage:
+            event["usage"] = None
+        return sse.encode(dumps(event))
+
+    def _delta(self, chunk: Chunk) -> dict[str, Any]:
+        delta: dict[str, Any] = {}
+        if chunk.text is not None:
+            delta["content"] = chunk.text
+            self._written[chunk.index] = self._written.get(chunk.index, 0) + len(chunk.text)
+        if chunk.reasoning:
+            delta["reasoning_content"] = chunk.reasoning
+            self._thought_text.append(chunk.reasoning)
+        if chunk.thinking is not None:
+            delta.update(self._thought(chunk.thinking))
+        if chunk.refusal is not None:
+            delta["refusal"] = chunk.refusal
+        if chunk.tool_call is not None:
+            delta["tool_calls"] = [_call_piece(chunk)]
+        if chunk.annotations:
+            delta["annotations"] = list(chunk.annotations)
+        match chunk.part:
+            case Image() as image:
+                delta["images"] = [_answer_image(image)]
+            case Audio() as audio:
+                delta["audio"] = {"data": audio.data, "format": audio.format}
+            case Text(signature=str(signature)):
+                delta["extra_content"] = {"google": {"thought_signature": signature}}
+        return delta
+
+    def _thought(self, thought: Thinking) -> dict[str, Any]:
+        """A block of reasoning ended: its text once more with its signature, to be sent back whole."""
+        text = "".join(self._thought_text)
+        self._thought_text.clear()
+        if not (thought.signature or thought.redacted):
+            return {}
+        self._thoughts += 1
+        whole = Thinking(text, thought.signature, thought.redacted, thought.origin)
+        return {"reasoning_details": [_detail(self._thoughts - 1, whole)]}
+
+
+def _call_piece(chunk: Chunk) -> dict[str, Any]:
+    piece = chunk.tool_call
+    assert piece is not None  # noqa: S101 - the caller looked
+    if piece.custom:
+        kind, function = "custom", {"input": piece.arguments}
+    else:
+        kind, function = "function", {"arguments": piece.arguments}
+    if piece.id is None:
+        return {"index": piece.index, kind: function}
+    built = {"index": piece.index, "id": piece.id, "type": kind, kind: {"name": piece.name or "", **function}}
+    if piece.signature:
+        built["extra_content"] = {"google": {"thought_signature": piece.signature}}
+    return built
+
+
+OPENAI_CHAT: Dialect = OpenAIChat()

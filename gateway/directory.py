@@ -1,0 +1,85 @@
+"""The clients in memory, by their keys. Rule: looking one up touches no database and never waits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from gateway.client import Client
+from gateway.clients import VERSION_SETTING, all_rows, client_of
+from gateway.db import Database, read_setting
+from gateway.tasks import TaskGroup
+from gateway.vault import Vault, hash_key
+
+logger = logging.getLogger(__name__)
+
+
+class ClientDirectory:
+    """A copy of the clients, at most `interval_s` and one query behind what other processes changed.
+
+    What this process changes is here at once when `refresh` is the store's `on_change`.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        vault: Vault,
+        tasks: TaskGroup,
+        interval_s: float = 1.0,
+        wait: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._db = db
+        self._vault = vault
+        self._tasks = tasks
+        self._interval_s = interval_s
+        self._wait = wait
+        self._refreshing = asyncio.Lock()
+        self._version: str | None = None
+        self._by_hash: dict[str, Client] = {}
+
+    def find(self, key: str) -> Client | None:
+        """The client whose key this is, switched off or not; None: nobody's."""
+        return self._by_hash.get(hash_key(key))
+
+    async def start(self) -> None:
+        """Load the clients, then follow the changes of other processes in the background."""
+        await self.refresh()
+        self._tasks.spawn(self._follow(), name="client directory")
+
+    async def refresh(self) -> None:
+        """Load all clients anew. One at a time: an older reading must not replace a newer one."""
+        async with self._refreshing:
+            version, rows = await self._db.read(_snapshot)
+            by_hash = {row.key_hash: client_of(row, self._vault) for row in rows}
+            for client in by_hash.values():
+                if client.backend_api_key_lost:
+                    logger.error(
+                        "cannot decrypt the backend key of client %d (%s): restore the server secret,"
+                        " or enter the key again",
+                        client.id,
+                        client.name,
+                    )
+            self._version, self._by_hash = version, by_hash
+
+    async def _follow(self) -> None:
+        failing = False
+        while True:
+            await self._wait(self._interval_s)
+            try:
+                if await self._db.read(read_setting, VERSION_SETTING) != self._version:
+                    await self.refresh()
+            except Exception as exc:  # whatever it is, the last known clients go on being served
+                if not failing:
+                    logger.warning("cannot read the clients; those last known stay in force: %s", exc)
+                failing = True
+            else:
+                if failing:
+                    logger.info("the clients can be read again")
+                failing = False
+
+
+def _snapshot() -> tuple[str | None, list[Any]]:
+    # The version first: a change in between makes the next look reload once more, never miss it.
+    return read_setting(VERSION_SETTING), all_rows()

@@ -1,0 +1,66 @@
+"""The log: one line per record on stderr, without keys.
+
+Rule: nothing hands a secret to the log (`Secret` sees to that); masking here is a second net, for what comes
+back inside other people's messages. The request log is the database's, not this one's.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+from typing import TextIO
+
+_MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\b(gm_|sk-ant-|sk-|AIza)[\w-]{6,}"), r"\1***"),
+    (re.compile(r"\b(Bearer)\s+[\w.~+/=-]{6,}", re.I), r"\1 ***"),
+    (
+        re.compile(
+            r"""\b((?:authorization|cookie|(?:x-)?(?:goog-)?api[-_]key)["']?\s*[:=]\s*["']?)[^"'\r\n]+""",
+            re.I,
+        ),
+        r"\1***",
+    ),
+    (re.compile(r"([?&](?:api_)?key=)[^&\s\"']+"), r"\1***"),
+    (re.compile(r"(\w://[^\s/:@]*:)[^\s/]+@"), r"\1***@"),
+)
+_CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), 127)}
+
+
+def redact(text: str) -> str:
+    """Put stars in place of what looks like a key, a password in a URL, or a header that holds one."""
+    for pattern, stars in _MASKS:
+        text = pattern.sub(stars, text)
+    return text
+
+
+class Formatter(logging.Formatter):
+    """`2026-01-01T00:00:00.000Z INFO gateway.server: text`.
+
+    Line ends and other controls inside the text are escaped, so that no caller can forge a record; the lines
+    of a traceback follow, indented.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record as text."""
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        text = record.getMessage().translate(_CONTROLS)
+        lines = [f"{time.removesuffix('+00:00')}Z {record.levelname} {record.name}: {text}"]
+        if record.exc_info and record.exc_info[0] is not None:
+            lines += self.formatException(record.exc_info).split("\n")
+        return redact("\n    ".join(line.translate(_CONTROLS) for line in lines))
+
+
+def configure(level: str, stream: TextIO | None = None) -> None:
+    """Send records of `level` (`debug`, `info`, `warning`, `error`) and above to `stream`, or to stderr."""
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        if isinstance(old.formatter, Formatter):
+            root.removeHandler(old)
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(Formatter())
+    root.addHandler(handler)
+    root.setLevel(level.upper())
+    logging.getLogger("tornado.access").disabled = True
+    logging.getLogger("peewee").setLevel(logging.INFO)  # at debug it logs every statement's values

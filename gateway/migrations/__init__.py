@@ -1,0 +1,1 @@
+"""Numbered steps of the database's schema, run by playhouse.migrations; see gateway/db.py."""

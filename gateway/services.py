@@ -1,0 +1,119 @@
+"""The long-lived objects: built in one place, closed in reverse order, handed to whoever needs them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import peewee
+
+from gateway.admin import AdminAuth
+from gateway.catalog import Catalog
+from gateway.clients import ClientStore
+from gateway.clock import Clock, SystemClock
+from gateway.config import Config
+from gateway.db import Database
+from gateway.directory import ClientDirectory
+from gateway.first_launch import open_database, open_vault
+from gateway.limits.base import Limiter
+from gateway.limits.memory import MemoryLimiter
+from gateway.metrics import Metrics
+from gateway.providers import PROVIDERS
+from gateway.providers.echo import SCHEME as ECHO_SCHEME
+from gateway.providers.echo import answer as echo
+from gateway.signatures import Signatures
+from gateway.tasks import TaskGroup
+from gateway.upstream import Upstream, UpstreamSettings
+from gateway.usage import UsageLog
+
+READY_TIMEOUT_S = 2.0
+
+
+@dataclass(slots=True)
+class Services:
+    """Everything a request may need."""
+
+    config: Config
+    clock: Clock
+    db: Database
+    clients: ClientStore
+    directory: ClientDirectory
+    limiter: Limiter
+    upstream: Upstream
+    usage: UsageLog
+    metrics: Metrics
+    signatures: Signatures
+    catalog: Catalog
+    admin: AdminAuth
+    draining: bool = False
+
+    @property
+    def max_body_bytes(self) -> int:
+        """The cap on a client's body."""
+        return self.config.server.max_body_bytes
+
+    async def database_answers(self) -> bool:
+        """Whether the database can be read just now."""
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                await self.db.setting("clients_version")
+        except (TimeoutError, peewee.PeeweeException):
+            return False
+        return True
+
+
+@asynccontextmanager
+async def open_services(config: Config, clock: Clock | None = None) -> AsyncIterator[Services]:
+    """Build everything in order, and close it in reverse.
+
+    What was accounted is written before the database closes.
+    The database must be migrated already (first_launch.py).
+    """
+    clock = clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        tasks = TaskGroup()
+        db = open_database(config)
+        stack.push_async_callback(asyncio.to_thread, db.close)
+        stack.push_async_callback(tasks.close)
+        vault = open_vault(config)
+        metrics = Metrics()
+        directory = ClientDirectory(db, vault, tasks)
+        clients = ClientStore(db, vault, config.defaults.limits(), PROVIDERS, on_change=directory.refresh)
+        await directory.start()
+        upstream = Upstream(upstream_settings(config), {ECHO_SCHEME: echo})
+        stack.push_async_callback(upstream.close)
+        usage = UsageLog(db, clock, tasks, [metrics.finished])
+        stack.push_async_callback(usage.close)
+        limiter = MemoryLimiter(clock)
+        stack.push_async_callback(limiter.close)
+        yield Services(
+            config=config,
+            clock=clock,
+            db=db,
+            clients=clients,
+            directory=directory,
+            limiter=limiter,
+            upstream=upstream,
+            usage=usage,
+            metrics=metrics,
+            signatures=Signatures(clock),
+            catalog=Catalog(upstream, clock),
+            admin=AdminAuth(db, config.admin.username),
+        )
+
+
+def upstream_settings(config: Config) -> UpstreamSettings:
+    """The configuration's part that upstream calls obey."""
+    wanted = config.upstream
+    return UpstreamSettings(
+        connect_timeout_s=wanted.connect_timeout_s,
+        first_byte_timeout_s=wanted.first_byte_timeout_s,
+        idle_timeout_s=wanted.idle_timeout_s,
+        total_timeout_s=wanted.total_timeout_s,
+        max_connections_per_origin=wanted.max_connections_per_origin,
+        max_response_bytes=wanted.max_response_bytes,
+        ca_file=wanted.ca_file,
+        allow_private=config.security.allow_private_upstreams,
+    )

@@ -1,0 +1,130 @@
+"""What plain clients lose: the thoughts and signatures of a tool call, kept until the call comes back.
+
+Anthropic and Gemini want them returned with the tool's result. A client that keeps only role, content and
+tool_calls cannot, so the gateway remembers them by client and tool call id, bounded in bytes and age, in this
+process.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from gateway.chat import ChatReply, ChatRequest, Chunk, Message, Part, Thinking, ToolCall
+from gateway.clock import Clock
+
+MAX_BYTES = 64 * 1024 * 1024
+MAX_AGE_S = 6 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What stood before one tool call, and the call's own signature."""
+
+    thoughts: tuple[Thinking, ...]
+    signature: str | None
+    at: float
+
+    @property
+    def size(self) -> int:
+        """Bytes held, about."""
+        said = sum(
+            len(part.text) + len(part.signature or "") + len(part.redacted or "") for part in self.thoughts
+        )
+        return said + len(self.signature or "") + 200
+
+
+class Signatures:
+    """Tool call id -> what came with it. The oldest go first."""
+
+    def __init__(self, clock: Clock, *, max_bytes: int = MAX_BYTES, max_age_s: float = MAX_AGE_S) -> None:
+        self._clock = clock
+        self._max_bytes = max_bytes
+        self._max_age_s = max_age_s
+        self._kept: OrderedDict[tuple[int, str], Kept] = OrderedDict()
+        self._bytes = 0
+
+    def remember(self, client_id: int, parts: Iterable[Part]) -> None:
+        """Keep what an answer's tool calls came with, if anything."""
+        thoughts: list[Thinking] = []
+        for part in parts:
+            if isinstance(part, Thinking) and (part.signature or part.redacted):
+                thoughts.append(part)
+            elif isinstance(part, ToolCall):
+                if thoughts or part.signature:
+                    self._put(
+                        (client_id, part.id), Kept(tuple(thoughts), part.signature, self._clock.monotonic())
+                    )
+                thoughts.clear()
+
+    def restore(self, client_id: int, request: ChatRequest) -> ChatRequest:
+        """The request with what its client lost put back; turns that are signed stay as they are."""
+        if not self._kept:
+            return request
+        messages = tuple(self._restored(client_id, message) for message in request.messages)
+        return replace(request, messages=messages)
+
+    def _restored(self, client_id: int, message: Message) -> Message:
+        if message.role != "assistant" or not message.tool_calls or any(map(_signed, message.parts)):
+            return message
+        return replace(message, parts=tuple(self._with_kept(client_id, message.parts)))
+
+    def _with_kept(self, client_id: int, parts: tuple[Part, ...]) -> Iterator[Part]:
+        first = next(part for part in parts if isinstance(part, ToolCall))
+        if kept := self._get((client_id, first.id)):
+            yield from kept.thoughts  # a turn begins with its thoughts, before the text
+        for part in parts:
+            if isinstance(part, ToolCall) and (kept := self._get((client_id, part.id))):
+                if part is not first:
+                    yield from kept.thoughts
+                part = replace(part, signature=kept.signature)
+            yield part
+
+    def _get(self, key: tuple[int, str]) -> Kept | None:
+        kept = self._kept.get(key)
+        if kept is None or self._clock.monotonic() - kept.at > self._max_age_s:
+            return None
+        return kept
+
+    def _put(self, key: tuple[int, str], kept: Kept) -> None:
+        if (old := self._kept.pop(key, None)) is not None:
+            self._bytes -= old.size
+        self._kept[key] = kept
+        self._bytes += kept.size
+        while self._bytes > self._max_bytes or self._aged():
+            self._bytes -= self._kept.popitem(last=False)[1].size
+
+    def _aged(self) -> bool:
+        oldest = next(iter(self._kept.values()))
+        return self._clock.monotonic() - oldest.at > self._max_age_s
+
+
+def _signed(part: Part) -> bool:
+    return isinstance(part, Thinking | ToolCall) and part.signature is not None
+
+
+@dataclass(slots=True)
+class Collector:
+    """Gathers a streamed answer's first choice into the parts that `remember` reads."""
+
+    parts: list[Part] = field(default_factory=list)
+    _text: list[str] = field(default_factory=list)
+
+    def add(self, chunk: Chunk) -> None:
+        """Take note of one chunk."""
+        if chunk.index:
+            return
+        if chunk.reasoning:
+            self._text.append(chunk.reasoning)
+        if chunk.thinking is not None:
+            self.parts.append(replace(chunk.thinking, text="".join(self._text) or chunk.thinking.text))
+            self._text.clear()
+        if (call := chunk.tool_call) is not None and call.id is not None:
+            self.parts.append(ToolCall(call.id, call.name or "", signature=call.signature))
+
+
+def parts_of(reply: ChatReply) -> Iterator[Part]:
+    """The parts of a whole answer's first choice."""
+    if reply.choices:
+        yield from reply.choices[0].message.parts

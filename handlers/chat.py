@@ -1,0 +1,13 @@
+"""POST /v1/chat/completions."""
+
+from __future__ import annotations
+
+from gateway.handlers.base import ClientHandler
+
+
+class ChatCompletionsHandler(ClientHandler):
+    """Chat Completions, streamed and not."""
+
+    async def post(self) -> None:
+        """Answer one call."""
+        await self.serve()

@@ -1,0 +1,30 @@
+"""GET /health and /health/ready."""
+
+from __future__ import annotations
+
+from gateway import __version__
+from gateway.handlers.base import BaseHandler
+from gateway.jsonio import dumps
+
+
+class HealthHandler(BaseHandler):
+    """The process is up."""
+
+    def get(self) -> None:
+        """Say so."""
+        self.finish(dumps({"status": "ok", "version": __version__}))
+
+
+class ReadyHandler(BaseHandler):
+    """The process can serve: its database answers, and it is not on its way out."""
+
+    async def get(self) -> None:
+        """200, or 503 naming what is missing."""
+        checks = {
+            "database": "ok" if await self.services.database_answers() else "unreachable",
+            "limiter": "memory",
+            "draining": "yes" if self.services.draining else "no",
+        }
+        ready = checks["database"] == "ok" and not self.services.draining
+        self.set_status(200 if ready else 503)
+        self.finish(dumps({"status": "ready" if ready else "not ready", **checks}))

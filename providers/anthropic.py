@@ -1,0 +1,437 @@
+"""Anthropic's Messages API, and the local servers that speak it (llama.cpp, Ollama, LM Studio, ...).
+
+Source: platform.claude.com/docs/en/api/messages, version 2023-06-01 (the newer 2026-10-21 refuses
+`temperature`), the Python SDK 2.12's types, and recorded answers. Both ways share one mapper per block type:
+a streamed block is folded into the block that a whole answer would hold. What is asked: anthropic_request.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway.chat import (
+    ChatReply,
+    ChatRequest,
+    Choice,
+    Chunk,
+    FinishReason,
+    Json,
+    Message,
+    Opaque,
+    Part,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
+from gateway.errors import GatewayError, UpstreamError
+from gateway.jsonio import Members, Raw, dumps, loads
+from gateway.providers.anthropic_request import DIALECT, ORIGIN, translate
+from gateway.providers.base import ModelInfo, Provider, StreamReader, Target, UpstreamRequest, endpoint
+from gateway.providers.faults import fault, fault_in
+from gateway.sse import DONE, ServerSentEvent
+
+BASE_URL = "https://api.anthropic.com/v1"
+VERSION = "2023-06-01"
+FILES_BETA = "files-api-2025-04-14"
+
+FINISH_REASONS: Mapping[str, FinishReason] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+    "pause_turn": "stop",  # a hosted tool's loop paused: sending the answer back continues it
+    "compaction": "stop",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Anthropic:
+    """POST /v1/messages."""
+
+    name: str = "anthropic"
+    dialect: str = DIALECT
+
+    def build(self, request: ChatRequest, target: Target) -> UpstreamRequest:
+        """Put a request in Anthropic's words. Raises `UnsupportedParameter` for `n` above 1 and for sound."""
+        body, dropped = translate(request, target.model)
+        headers = _headers(target)
+        if any(getattr(part, "file_id", None) for message in request.messages for part in message.parts):
+            headers["anthropic-beta"] = FILES_BETA
+        url = _messages_url(target)
+        return UpstreamRequest(url, headers, dumps(body), stream=request.stream, dropped=dropped)
+
+    def relay(self, body: Members, target: Target, *, stream: bool) -> UpstreamRequest:
+        """The client's members as they came, under the upstream's name for the model."""
+        if loads(bytes(body.get("model", b"null"))) != target.model:
+            body = {**body, "model": Raw(dumps(target.model))}
+        return UpstreamRequest(_messages_url(target), _headers(target), dumps(body), stream=stream)
+
+    def parse(self, body: bytes) -> ChatReply:
+        """Read a whole answer. Raises what its `error` member means, or `UpstreamError` when it is none."""
+        data = _object(body)
+        content = data.get("content")
+        if not isinstance(content, list):
+            if data.get("error"):
+                raise fault_in(data)
+            raise UpstreamError("the backend answered without content")
+        usage = _dict(data, "usage")
+        choice = Choice(
+            Message("assistant", tuple(_parts(content))),
+            _finish_reason(data),
+            stop_sequence=_str(data, "stop_sequence") or None,
+        )
+        return ChatReply(
+            id=_str(data, "id"),
+            model=_str(data, "model"),
+            choices=(choice,),
+            usage=_usage(usage) if usage else None,
+            service_tier=_service_tier(usage),
+        )
+
+    def reader(self) -> StreamReader:
+        """A fresh reader for one streamed answer."""
+        return AnthropicReader()
+
+    def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
+        """What an answer of status 400 and above means."""
+        return fault(status, headers, body)
+
+    def models(self, target: Target) -> UpstreamRequest:
+        """GET /v1/models, in one page of the largest size."""
+        url = endpoint(target.base_url, BASE_URL, "/models") + "?limit=1000"
+        return UpstreamRequest(url, _headers(target), method="GET")
+
+    def parse_models(self, body: bytes) -> tuple[ModelInfo, ...]:
+        """Read that list; compatible servers answer with OpenAI's (`created` in place of `created_at`)."""
+        data = _object(body).get("data")
+        if not isinstance(data, list):
+            raise UpstreamError("the backend answered without a list of models")
+        return tuple(
+            ModelInfo(item["id"], _created(item), _str(item, "owned_by") or ORIGIN)
+            for item in data
+            if isinstance(item, dict) and isinstance(item.get("id"), str)
+        )
+
+
+def _messages_url(target: Target) -> str:
+    return endpoint(target.base_url, BASE_URL, "/messages")
+
+
+def _headers(target: Target) -> dict[str, str]:
+    headers = {"content-type": "application/json", "anthropic-version": VERSION}
+    if target.api_key:
+        headers["x-api-key"] = target.api_key.reveal()
+    return headers
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        data = loads(body)
+    except ValueError as exc:
+        raise UpstreamError("the backend answered with something that is not JSON") from exc
+    if not isinstance(data, dict):
+        raise UpstreamError("the backend answered with JSON that is not an object")
+    return data
+
+
+def _created(item: Json) -> int:
+    created = item.get("created_at") or item.get("created")
+    if isinstance(created, int):
+        return created
+    try:
+        moment = datetime.fromisoformat(str(created))
+    except ValueError:
+        return 0
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+# --- the answer ---
+
+
+def _parts(content: list[Any]) -> Iterator[Part]:
+    at = 0
+    for block in content:
+        if not isinstance(block, dict):
+            continue
+        part = _part(block, at)
+        if isinstance(part, Text):
+            if not part.text:  # would be refused if it came back
+                continue
+            at += len(part.text)
+        yield part
+
+
+def _part(block: Json, at: int) -> Part:
+    """A whole block. `at` is how many characters of text stand before it in the answer."""
+    mapper = _PARTS.get(_str(block, "type"))
+    return Opaque(DIALECT, block) if mapper is None else mapper(block, at)
+
+
+def _text_part(block: Json, at: int) -> Part:
+    text = _str(block, "text")
+    return Text(text, tuple(_annotations(block.get("citations"), at, at + len(text))))
+
+
+def _thinking_part(block: Json, at: int) -> Part:
+    return Thinking(_str(block, "thinking"), _str(block, "signature") or None, origin=ORIGIN)
+
+
+def _redacted_part(block: Json, at: int) -> Part:
+    return Thinking(redacted=_str(block, "data"), origin=ORIGIN)
+
+
+def _call_part(block: Json, at: int) -> Part:
+    return ToolCall(_str(block, "id"), _str(block, "name"), dumps(block.get("input") or {}).decode())
+
+
+_PARTS: Mapping[str, Callable[[Json, int], Part]] = {
+    "text": _text_part,
+    "thinking": _thinking_part,
+    "redacted_thinking": _redacted_part,
+    "tool_use": _call_part,
+}
+
+
+def _annotations(citations: Any, start: int, end: int) -> Iterator[Json]:
+    """Citations of the text from `start` to `end`: OpenAI's form for a page, else as they are."""
+    for citation in citations if isinstance(citations, list) else ():
+        if url := _str(citation, "url"):
+            page = {"url": url, "title": _str(citation, "title")}
+            yield {"type": "url_citation", "url_citation": {"start_index": start, "end_index": end, **page}}
+        else:
+            yield citation
+
+
+def _finish_reason(held: Json) -> FinishReason:
+    return FINISH_REASONS.get(_str(held, "stop_reason"), "stop")
+
+
+def _usage(native: Json) -> Usage:
+    """Anthropic's counts: `input_tokens` leaves the cached out already, `output_tokens` holds the thinking.
+
+    What compaction and the advisor used (`iterations`) is in no total of Anthropic's, and so in none here.
+    """
+    output = _count(native, "output_tokens")
+    thought = min(_count(_dict(native, "output_tokens_details"), "thinking_tokens"), output)
+    return Usage(
+        input_tokens=_count(native, "input_tokens"),
+        cache_read_tokens=_count(native, "cache_read_input_tokens"),
+        cache_write_tokens=_count(native, "cache_creation_input_tokens"),
+        output_tokens=output - thought,
+        reasoning_tokens=thought,
+    )
+
+
+def _count(counts: Json, name: str) -> int:
+    value = counts.get(name)
+    return value if isinstance(value, int) else 0
+
+
+def _service_tier(usage: Json) -> str | None:
+    tier = _str(usage, "service_tier")
+    return "default" if tier == "standard" else tier or None
+
+
+def _str(held: Any, name: str) -> str:
+    """A member that ought to be text: servers leave it out, send null, or worse."""
+    value = held.get(name) if isinstance(held, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def _dict(held: Json, name: str) -> dict[str, Any]:
+    value = held.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+# --- the answer, streamed ---
+
+
+class _Open:
+    """A block that is the client's business only when whole: hosted tools, and kinds yet unknown."""
+
+    def __init__(self, native: dict[str, Any], reader: AnthropicReader) -> None:
+        self.native = native
+        self.reader = reader
+        self.json: list[str] = []  # one JSON text in pieces, cut anywhere
+
+    def start(self) -> Iterator[Chunk]:
+        """What is known when the block opens."""
+        yield from ()
+
+    def delta(self, delta: Json) -> Iterator[Chunk]:
+        """Fold a delta in; of an unknown kind, by joining texts and replacing anything else."""
+        for name, value in delta.items():
+            if name == "partial_json":
+                self.json.append(_str(delta, name))
+            elif name != "type":
+                held = self.native.get(name)
+                self.native[name] = (
+                    held + value if isinstance(held, str) and isinstance(value, str) else value
+                )
+        yield from ()
+
+    def stop(self) -> Iterator[Chunk]:
+        """What was waiting for the block to be whole."""
+        if text := "".join(self.json):
+            try:
+                self.native["input"] = loads(text)
+            except ValueError:
+                self.native["input"] = {}  # cut off by max_tokens
+        yield Chunk(part=_part(self.native, 0))
+
+
+class _TextBlock(_Open):
+    def start(self) -> Iterator[Chunk]:
+        self.began = self.reader.length
+        self.citations: list[Any] = list(self.native.get("citations") or ())
+        yield from self.delta(self.native)
+
+    def delta(self, delta: Json) -> Iterator[Chunk]:
+        if text := _str(delta, "text"):
+            self.reader.length += len(text)
+            yield Chunk(text=text)
+        if citation := _dict(delta, "citation"):
+            self.citations.append(citation)
+
+    def stop(self) -> Iterator[Chunk]:
+        if annotations := tuple(_annotations(self.citations, self.began, self.reader.length)):
+            yield Chunk(annotations=annotations)
+
+
+class _ThinkingBlock(_Open):
+    def start(self) -> Iterator[Chunk]:
+        yield from self.delta(self.native)
+
+    def delta(self, delta: Json) -> Iterator[Chunk]:
+        if text := _str(delta, "thinking"):
+            yield Chunk(reasoning=text)
+        if signature := _str(delta, "signature"):
+            self.native["signature"] = signature
+
+    def stop(self) -> Iterator[Chunk]:
+        if signature := _str(self.native, "signature"):
+            yield Chunk(thinking=Thinking(signature=signature, origin=ORIGIN))
+
+
+class _RedactedBlock(_Open):
+    def stop(self) -> Iterator[Chunk]:
+        part = _part(self.native, 0)
+        if isinstance(part, Thinking):
+            yield Chunk(thinking=part)
+
+
+class _CallBlock(_Open):
+    def start(self) -> Iterator[Chunk]:
+        self.index = self.reader.calls
+        self.reader.calls += 1
+        yield Chunk(tool_call=ToolCallDelta(self.index, _str(self.native, "id"), _str(self.native, "name")))
+
+    def delta(self, delta: Json) -> Iterator[Chunk]:
+        if piece := _str(delta, "partial_json"):
+            self.json.append(piece)
+            yield Chunk(tool_call=ToolCallDelta(self.index, arguments=piece))
+
+    def stop(self) -> Iterator[Chunk]:
+        part = _part(self.native, 0)
+        if not self.json and isinstance(part, ToolCall):  # no arguments, or all of them at the start
+            yield Chunk(tool_call=ToolCallDelta(self.index, arguments=part.arguments))
+
+
+_STREAMED: Mapping[str, type[_Open]] = {
+    "text": _TextBlock,
+    "thinking": _ThinkingBlock,
+    "redacted_thinking": _RedactedBlock,
+    "tool_use": _CallBlock,
+}
+
+
+class AnthropicReader:
+    """One streamed answer. `length` counts its characters of text so far, `calls` its tool calls."""
+
+    def __init__(self) -> None:
+        self.length = 0
+        self.calls = 0
+        self._blocks: dict[int, _Open] = {}  # by index, which counts blocks of every kind
+        self._usage: dict[str, Any] = {}
+        self._stop: Json = {}
+        self._done = False
+
+    def feed(self, event: ServerSentEvent) -> Iterator[Chunk]:
+        """Turn one event into chunks. Raises what an `error` event means."""
+        if event.data == DONE or self._done:
+            return
+        data = _object(event.data)
+        handle = _EVENTS.get(_str(data, "type") or event.event)
+        if handle is not None:
+            yield from handle(self, data)
+        elif data.get("error"):
+            raise fault_in(data)
+
+    def close(self) -> Iterator[Chunk]:
+        """The upstream hung up. Raises `UpstreamError` if that was before `message_stop`."""
+        if not self._done:
+            raise UpstreamError("the backend broke off its answer before message_stop")
+        yield from ()
+
+    def _message_start(self, data: Json) -> Iterator[Chunk]:
+        message = _dict(data, "message")
+        usage = _dict(message, "usage")
+        self._usage.update(usage)
+        yield Chunk(
+            id=_str(message, "id"),
+            model=_str(message, "model"),
+            usage=_usage(self._usage) if usage else None,
+            service_tier=_service_tier(usage),
+        )
+
+    def _block_start(self, data: Json) -> Iterator[Chunk]:
+        native = dict(_dict(data, "content_block"))
+        block = _STREAMED.get(_str(native, "type"), _Open)(native, self)
+        self._blocks[_count(data, "index")] = block
+        yield from block.start()
+
+    def _block_delta(self, data: Json) -> Iterator[Chunk]:
+        block = self._blocks.get(_count(data, "index"))
+        if block is None:
+            raise UpstreamError("the backend sent a piece of a block that it had not begun")
+        yield from block.delta(_dict(data, "delta"))
+
+    def _block_stop(self, data: Json) -> Iterator[Chunk]:
+        block = self._blocks.pop(_count(data, "index"), None)
+        if block is not None:
+            yield from block.stop()
+
+    def _message_delta(self, data: Json) -> Iterator[Chunk]:
+        """The last one wins; its usage is cumulative, and what it leaves out stays as it was."""
+        self._stop = _dict(data, "delta") or self._stop
+        if usage := _dict(data, "usage"):
+            self._usage.update({name: value for name, value in usage.items() if value is not None})
+            yield Chunk(usage=_usage(self._usage))
+
+    def _message_stop(self, data: Json) -> Iterator[Chunk]:
+        self._done = True
+        for block in self._blocks.values():
+            yield from block.stop()
+        yield Chunk(
+            finish_reason=_finish_reason(self._stop),
+            stop_sequence=_str(self._stop, "stop_sequence") or None,
+        )
+
+
+_EVENTS: Mapping[str, Callable[[AnthropicReader, Json], Iterator[Chunk]]] = {
+    "message_start": AnthropicReader._message_start,
+    "content_block_start": AnthropicReader._block_start,
+    "content_block_delta": AnthropicReader._block_delta,
+    "content_block_stop": AnthropicReader._block_stop,
+    "message_delta": AnthropicReader._message_delta,
+    "message_stop": AnthropicReader._message_stop,
+}
+
+ANTHROPIC: Provider = Anthropic()

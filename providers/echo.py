@@ -1,0 +1,92 @@
+"""The built-in backend: it answers with the last user message. No key, no network, for trying things out.
+
+It speaks Chat Completions like any other backend; only its address is no network address, and the
+upstream asks `answer`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from gateway import sse
+from gateway.jsonio import dumps, loads
+from gateway.providers.base import Provider, Target, UpstreamRequest
+from gateway.providers.openai import Differences, OpenAI
+
+SCHEME = "echo"
+MODEL = "echo"
+JSON, SSE = {"content-type": "application/json"}, {"content-type": "text/event-stream"}
+Answer = tuple[int, dict[str, str], Iterable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Echo(OpenAI):
+    """OpenAI's wire format at an address inside this process."""
+
+    name: str = "echo"
+    differs: Differences = Differences()
+
+    def _url(self, target: Target, path: str) -> str:
+        return f"{SCHEME}:{path}"
+
+
+def answer(request: UpstreamRequest) -> Answer:
+    """What the echo backend says: a list of its one model, a completion, or a stream of its words."""
+    if request.method == "GET":
+        model = {"id": MODEL, "object": "model", "created": 0, "owned_by": "ai-gateway"}
+        return 200, JSON, [dumps({"object": "list", "data": [model]})]
+    asked = loads(request.body)
+    said = [_text(message) for message in asked["messages"]]
+    users = [
+        text for message, text in zip(asked["messages"], said, strict=True) if message.get("role") == "user"
+    ]
+    if not users:
+        error = {
+            "message": "echo needs a user message",
+            "type": "invalid_request_error",
+            "param": "messages",
+            "code": None,
+        }
+        return 400, JSON, [dumps({"error": error})]
+    words = re.findall(r"\s*\S+|\s+$", users[-1])
+    prompt = sum(len(text.split()) for text in said)
+    usage = {"prompt_tokens": prompt, "completion_tokens": len(words), "total_tokens": prompt + len(words)}
+    head = {
+        "id": "chatcmpl-echo",
+        "created": 0,
+        "model": asked.get("model") or MODEL,
+        "system_fingerprint": None,
+    }
+    if request.stream:
+        return 200, SSE, _stream(head, words, usage)
+    message = {"role": "assistant", "content": "".join(words), "refusal": None}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+    return 200, JSON, [dumps({"object": "chat.completion", **head, "choices": [choice], "usage": usage})]
+
+
+def _text(message: Any) -> str:
+    content = message.get("content")
+    if isinstance(content, list):
+        return "".join(part.get("text") or "" for part in content if isinstance(part, dict))
+    return content or ""
+
+
+def _stream(head: dict[str, Any], words: list[str], usage: dict[str, int]) -> Iterator[bytes]:
+    deltas: list[dict[str, str]] = [
+        {"role": "assistant", "content": ""},
+        *({"content": word} for word in words),
+        {},
+    ]
+    for delta in deltas:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None if delta else "stop"}
+        yield sse.encode(
+            dumps({"object": "chat.completion.chunk", **head, "choices": [choice], "usage": None})
+        )
+    yield sse.encode(dumps({"object": "chat.completion.chunk", **head, "choices": [], "usage": usage}))
+    yield sse.encode(sse.DONE)
+
+
+ECHO: Provider = Echo()
