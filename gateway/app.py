@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tornado.web import Application, URLSpec
+from tornado.routing import URLSpec
+from tornado.web import Application
 
 from gateway.handlers import base, chat, health, metrics, models
 from gateway.handlers.admin import api, pages

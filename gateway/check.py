@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import peewee
-import redis
 from playhouse.migrations import Runner
 
 from gateway.config import Config, ConfigError, load, unreadable
@@ -16,8 +15,6 @@ from gateway.first_launch import open_database, open_vault, vault_path
 from gateway.log import redact
 from gateway.models import current
 from gateway.vault import VaultError
-
-REDIS_TIMEOUT_S = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +27,7 @@ class Finding:
 
 
 def check(path: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Look at the configuration, the database, the server secret and Redis, in this order."""
+    """Look at the configuration, the database, and the server secret, in this order."""
     try:
         config = load(path, environ)
     except ConfigError as exc:
@@ -42,8 +39,6 @@ def check(path: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("config", True, str(path))
     yield _database(config)
     yield _secret(config)
-    if config.redis.url:
-        yield _redis(config)
 
 
 def open_migrated(config: Config) -> Database:
@@ -102,16 +97,3 @@ def _secret(config: Config) -> Finding:
     except VaultError as exc:
         return Finding("secret", False, str(exc))
     return Finding("secret", True, str(path))
-
-
-def _redis(config: Config) -> Finding:
-    try:
-        with redis.Redis.from_url(
-            config.redis.url.reveal(),
-            socket_connect_timeout=REDIS_TIMEOUT_S,
-            socket_timeout=REDIS_TIMEOUT_S,
-        ) as server:
-            server.ping()
-    except (redis.RedisError, ValueError, OSError) as exc:
-        return Finding("redis", False, f"redis.url does not answer: {redact(one_line(exc))}")
-    return Finding("redis", True, "it answers")

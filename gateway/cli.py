@@ -127,7 +127,7 @@ def parser() -> Parser:
     _add_client_actions(client, [common, data])
     add("reset-password", _reset_password, "set a new admin password and print it once", data)
     add("migrate", _migrate, "bring the database up to date", data)
-    add("check", _check, "look at the configuration, the database and Redis", data)
+    add("check", _check, "look at the configuration and the database", data)
     add("version", _version, "print the version", data)
     return top
 

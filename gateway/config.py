@@ -116,19 +116,6 @@ class DatabaseConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class RedisConfig:
-    """Where limits are kept that several gateways share."""
-
-    url: Secret = option(
-        Secret(""),
-        "redis://:password@host:6379/0 (rediss:// with TLS, unix:///path); empty: each process counts alone.",
-        text=Text(
-            "((rediss?|unix)://.+)?", "a URL that begins with redis://, rediss:// or unix://, or nothing"
-        ),
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class UpstreamConfig:
     """Calls to the providers. Times are in seconds."""
 
@@ -183,7 +170,6 @@ class Config:
         DefaultsConfig, "What a new client gets that is given no limits of its own."
     )
     database: DatabaseConfig = section(DatabaseConfig, "Where clients, usage and the request log are kept.")
-    redis: RedisConfig = section(RedisConfig, "Limits shared by several gateways.")
     upstream: UpstreamConfig = section(UpstreamConfig, "Calls to the providers; times in seconds.")
     prometheus: PrometheusConfig = section(PrometheusConfig, "Metrics for Prometheus.")
     logging: LoggingConfig = section(LoggingConfig, "The log on stderr.")

@@ -5,7 +5,7 @@ authenticate    handlers/base.py           key -> Client, or 401 in the caller's
 account         gateway/usage.py           one record per call, on every way out
 read            gateway/dialects/*.py      client bytes -> Call -> ChatRequest (the canonical form)
 admit           gateway/policy.py limits/  default model, whitelist, system prompt; 403, 429
-translate       providers/*.py             ChatRequest -> UpstreamRequest; same dialect: the client's own bytes
+translate       providers/*.py             ChatRequest -> UpstreamRequest; same dialect: the client's bytes
 upstream        gateway/upstream.py        the only file that opens a connection to a provider
 translate back  gateway/conduit.py         bytes -> events -> chunks -> bytes; same dialect: as they came
 reply           handlers/base.py           bytes to the socket, flush, hang up
@@ -13,7 +13,7 @@ reply           handlers/base.py           bytes to the socket, flush, hang up
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 from gateway import policy
@@ -45,13 +45,16 @@ class Caller:
     streamed: bool = False
 
 
-async def exchange(services: Services, caller: Caller, dialect: Dialect, body: bytes) -> AsyncIterator[bytes]:
+async def exchange(
+    services: Services, caller: Caller, dialect: Dialect, body: bytes
+) -> AsyncGenerator[bytes, None]:
     """Carry one call upstream and its answer back: whole, or piece by piece when it is streamed.
 
     Raises `GatewayError`: before the first piece as an HTTP status, after it as an error event.
     """
     client = caller.client
-    with services.usage.call(client, caller.request_id, dialect.name, len(body)) as record:
+    accounted = services.usage.call(client, caller.request_id, dialect.name, len(body))
+    with services.metrics.in_progress(), accounted as record:
         call = dialect.open(body)
         policy.apply(client, dialect, call)
         record.model, record.streamed = call.model, call.stream

@@ -41,7 +41,7 @@ async def _run(config: Config, ready: Callable[[int], None] | None) -> None:
             ready(port)
         await stop.wait()
         logger.info(
-            "stopping: at most %g s for %d open requests", config.server.drain_seconds, services.usage.open
+            "stopping: at most %g s for %d open requests", config.server.drain_seconds, services.usage.running
         )
 
 

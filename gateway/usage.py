@@ -119,6 +119,8 @@ class UsageLog:
         self._wait = wait
         self._finished: deque[CallRecord] = deque()
         self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._hurry = asyncio.Event()
         self._closing = False
         self._writer: asyncio.Task[None] | None = None
@@ -129,8 +131,8 @@ class UsageLog:
     ) -> Iterator[CallRecord]:
         """Account for what is done inside; its exception is noted and goes on.
 
-        A `GatewayError` gives its status and code, a cancelled or closed caller 499, anything else 500. Raises
-        `Overloaded`, before anything is done, when the database has fallen too far behind.
+        A `GatewayError` gives its status and code, a cancelled or closed caller 499, anything else 500.
+        Raises `Overloaded`, before anything is done, when the database has fallen too far behind.
         """
         if self._running + len(self._finished) >= self._capacity:
             raise Overloaded("the request log cannot keep up: try again in a moment", retry_after_s=1)
@@ -146,6 +148,7 @@ class UsageLog:
             request_bytes=request_bytes,
         )
         self._running += 1
+        self._idle.clear()
         try:
             yield record
         except GatewayError as exc:
@@ -159,7 +162,21 @@ class UsageLog:
             raise
         finally:
             self._running -= 1
+            if not self._running:
+                self._idle.set()
             self._finish(record)
+
+    @property
+    def running(self) -> int:
+        """How many calls are under way."""
+        return self._running
+
+    async def drained(self, timeout_s: float) -> bool:
+        """Wait until no call is under way, at most `timeout_s`; whether none is."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        return not self._running
 
     def _finish(self, record: CallRecord) -> None:
         record.finish()
@@ -182,7 +199,8 @@ class UsageLog:
         while self._finished:
             if len(self._finished) < BATCH and not self._closing:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._hurry.wait(), GATHER_S)
+                    async with asyncio.timeout(GATHER_S):
+                        await self._hurry.wait()
             self._hurry.clear()
             batch = tuple(islice(self._finished, BATCH))
             await self._write(batch)

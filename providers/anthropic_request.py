@@ -336,6 +336,8 @@ _ASSISTANT_BLOCKS: Mapping[type, Callable[[Any], Block | None]] = {
 def _reasoning(draft: _Draft) -> None:
     """Set `max_tokens`, and `thinking` and `output_config.effort` for the client's `reasoning_effort`."""
     asked, able, body = draft.request.reasoning, draft.rules, draft.body
+    if asked is not None and asked.effort is None and asked.budget_tokens == 0:
+        asked = Reasoning("none")
     wanted = _budget(asked, able)
     limit = draft.request.max_tokens
     room = able.answer + wanted if limit is None else limit
@@ -396,7 +398,7 @@ def _thoughtless(messages: list[dict[str, Any]]) -> bool:
     for message in reversed(messages):
         if message["role"] == "assistant":
             kinds = [block["type"] for block in message["content"]]
-            return "tool_use" in kinds and not kinds[0].endswith("thinking")
+            return "tool_use" in kinds and kinds[0].endswith("thinking")
     return False
 
 
@@ -404,13 +406,14 @@ def _response_format(draft: _Draft) -> None:
     wanted = draft.request.response_format
     if wanted is None:
         return
-    if wanted.kind == "json_schema" and wanted.schema is not None and draft.rules.formats:
+    if wanted.schema is not None and draft.rules.formats:
         described = {"type": "json_schema", "schema": lower(wanted.schema)}
         draft.body["output_config"] = {**draft.body.get("output_config", {}), "format": described}
-        return
-    draft.system.append({"type": "text", "text": _instruction(wanted)})
-    if wanted.kind == "json_schema":  # asked for, no longer enforced
+        if draft.rules.strict:  # other servers may not know output_config
+            return
+    elif wanted.kind == "json_schema":  # asked for, not enforced
         draft.dropped.append("response_format")
+    draft.system.append({"type": "text", "text": _instruction(wanted)})
 
 
 def _instruction(wanted: ResponseFormat) -> str:
@@ -425,7 +428,7 @@ _KEPT = frozenset(
 )
 _RENAMED = {"oneOf": "anyOf", "definitions": "$defs"}
 _IDLE = frozenset({"$schema", "$id", "$comment", "additionalProperties"})
-_FORMATS = frozenset("date-time time date duration email hostname uri ipv4 ipv6 uuid".split())
+_FORMATS = "date-time time date duration email hostname uri ipv4 ipv6 uuid".split()
 
 
 def lower(schema: Json) -> dict[str, Any]:

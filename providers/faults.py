@@ -40,7 +40,7 @@ from gateway.jsonio import dumps, loads
 
 _LONGEST_MESSAGE = 2_000
 _LONGEST_TEXT = 200  # of a body that is no JSON: mostly a proxy's, and rarely worth more
-_LONGEST_READ = 20_000
+_LONGEST_READ = 8_000
 _LONGEST_WAIT_S = 86_400.0
 
 # --- what is known of the dialects' words -------------------------------------------------------------------

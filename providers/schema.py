@@ -69,7 +69,7 @@ def lowered(schema: Json) -> dict[str, Any]:
     Raises `BadRequest` when it is nested too deeply to be walked.
     """
     try:
-        moved = walk(schema, _moved)
+        moved = walk(schema, _moved)  # labels first: they are no company for a reference
         if isinstance(definitions := moved.pop("definitions", None), dict):
             moved["$defs"] = {**definitions, **moved.get("$defs", {})}
         return walk(_Flattener(moved).flat(moved), _spelled)
@@ -77,8 +77,11 @@ def lowered(schema: Json) -> dict[str, Any]:
         raise BadRequest("a JSON schema is nested too deeply") from None
 
 
+_REFUSED = frozenset({"$schema", "discriminator", "examples", "title"})
+
+
 def _moved(schema: dict[str, Any]) -> dict[str, Any]:
-    ref = schema.get("$ref")
+    schema, ref = _without(schema, *_REFUSED), schema.get("$ref")
     if isinstance(ref, str) and ref.startswith("#/definitions/"):
         return {**schema, "$ref": "#/$defs/" + ref.removeprefix("#/definitions/")}
     return schema
@@ -159,7 +162,6 @@ def _merged(one: Json, other: Json) -> dict[str, Any]:
 
 # --- one schema's own keywords ---
 
-_REFUSED = frozenset({"$schema", "discriminator", "examples", "title"})
 _TYPES: tuple[tuple[type, str], ...] = (
     (bool, "boolean"),  # before int: Python's booleans are integers
     (int, "integer"),
@@ -170,7 +172,7 @@ _TYPES: tuple[tuple[type, str], ...] = (
 
 
 def _spelled(schema: dict[str, Any]) -> dict[str, Any]:
-    spelled = _without(schema, *_REFUSED, *_EXCLUSIVE)
+    spelled = _without(schema, *_EXCLUSIVE)
     if "const" in spelled:
         const = spelled.pop("const")
         spelled["enum"] = [const]

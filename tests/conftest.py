@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Iterator
 
 import pytest
+from tornado.ioloop import IOLoop
 
 from tests.recordings import FOLDER
 
@@ -24,3 +27,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("no_recordings"):
             item.add_marker(pytest.mark.skip(reason=why))
+
+
+@pytest.fixture
+def io_loop() -> Iterator[IOLoop]:
+    """The loop of tests marked `gen_test`: pytest-tornado's own way of making one is deprecated in Tornado."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield IOLoop.current()
+    loop.run_until_complete(loop.shutdown_default_executor())
+    asyncio.set_event_loop(None)
+    loop.close()

@@ -4,18 +4,20 @@
         ... call upstream.url ...
         assert upstream.requests[0].json == {...}
 
-An answer is a list of steps: bytes to send, an `asyncio.Event` to wait for before going on (tests use these in
-place of sleeps), HANG (say nothing more until the caller hangs up), CLOSE (hang up) or RESET (hang up rudely).
+An answer is a list of steps: bytes to send, an `asyncio.Event` to wait for before going on (instead of sleeps),
+HANG (say nothing more until the caller hangs up), CLOSE (hang up) or RESET (hang up and drop what is unsent).
 The script is one answer for every request, or a callable that is given the `Received` request.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import datetime
 import ipaddress
 import json
+import os
 import ssl
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -44,7 +46,7 @@ Answer = Sequence[Step]
 
 @dataclass(frozen=True)
 class Received:
-    """A request as it came. `headers` has lower-case names; `gone` is set when its connection is closed by the caller."""
+    """A request as it came; `headers` has lower-case names. `gone` is set when the caller closes its connection."""
 
     method: str
     path: str
@@ -90,9 +92,9 @@ def answer_sse(steps: Iterable[Step], status: int = 200, headers: Mapping[str, s
 
 
 class FakeUpstream:
-    """The server. `url` is its base; `requests` what it was asked; `accepted` how many connections were opened to it.
+    """The server. `url` is its base; `requests` what it was asked; `accepted` counts connections opened to it.
 
-    `hung_up` is set when a caller has closed any connection, `sent` counts the bytes that the caller's side took.
+    `hung_up` is set when a caller has closed any connection, `sent` counts the bytes that the kernel took.
     With `tls` it has a certificate for 127.0.0.1 and localhost, signed by itself: `ca_file` is what to trust.
     """
 
@@ -138,10 +140,12 @@ class FakeUpstream:
         for writer in self._writers:
             writer.close()
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(self._serve(reader, writer))
         self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         self.accepted += 1
         number, gone, waiting = self.accepted, asyncio.Event(), asyncio.Queue[Received]()
@@ -160,25 +164,31 @@ class FakeUpstream:
                 await answering
             writer.transport.abort()
             self._writers.discard(writer)
-            self._tasks.discard(task)
 
     async def _answer(self, waiting: asyncio.Queue[Received], writer: asyncio.StreamWriter) -> None:
         while True:
             request = await waiting.get()
-            for step in self.script(request) if callable(self.script) else self.script:
-                if isinstance(step, bytes):
-                    for at in range(0, len(step), 65536):
-                        writer.write(step[at : at + 65536])
-                        await writer.drain()
-                        self.sent += len(step[at : at + 65536])
-                elif isinstance(step, asyncio.Event):
-                    await step.wait()
-                elif step is HANG:
-                    await request.gone.wait()
-                elif step is CLOSE:
-                    writer.close()
-                else:
-                    writer.transport.abort()
+            try:
+                for step in self.script(request) if callable(self.script) else self.script:
+                    await self._do(step, request, writer)
+            except Exception:  # a script's own fault: the caller must not wait for the rest
+                writer.transport.abort()
+                raise
+
+    async def _do(self, step: Step, request: Received, writer: asyncio.StreamWriter) -> None:
+        if isinstance(step, bytes):
+            for at in range(0, len(step), 65536):
+                writer.write(step[at : at + 65536])
+                await writer.drain()
+                self.sent += len(step[at : at + 65536])
+        elif isinstance(step, asyncio.Event):
+            await step.wait()
+        elif step is HANG:
+            await request.gone.wait()
+        elif step is CLOSE:
+            writer.close()
+        else:
+            writer.transport.abort()
 
 
 async def _read_request(reader: asyncio.StreamReader, number: int, gone: asyncio.Event) -> Received:
@@ -220,4 +230,5 @@ def _certificate() -> str:
             )
         )
         file.write(certificate.public_bytes(serialization.Encoding.PEM))
+    atexit.register(os.unlink, file.name)
     return file.name

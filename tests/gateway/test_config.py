@@ -15,11 +15,11 @@ PORT = "expected a whole number from 0 to 65535"
 LEVEL = "expected debug, info, warning or error"
 SECTION = "expected lines of `key: value` in it"
 PEM = "expected a PEM file, as server.https.enabled is true"
-REDIS = "expected a URL that begins with redis://, rediss:// or unix://, or nothing"
+POSTGRES = "expected a URL that begins with postgresql://, or nothing"
 POSTGRES = "expected a URL that begins with postgresql://, or nothing"
 NO_YAML = "not YAML:"
 STAR = "text that begins with * goes in quotes"
-SECTIONS = "server, admin, defaults, database, redis, upstream, prometheus, logging, security"
+SECTIONS = "server, admin, defaults, database, upstream, prometheus, logging, security"
 
 
 @pytest.fixture
@@ -96,13 +96,12 @@ def test_the_names_that_the_documentation_gives_work(file: Path) -> None:
         {
             "AI_GATEWAY_SERVER_HTTPS_ENABLED": "true",
             "AI_GATEWAY_DEFAULTS_RATE_LIMIT_REQUESTS_PER_MINUTE": "7",
-            "AI_GATEWAY_REDIS_URL": "redis://h",
             "AI_GATEWAY_DATABASE_URL": "postgresql://h/d",
             "AI_GATEWAY_ADMIN_PASSWORD": "not an option",
         },
     )
     assert config.server.https.enabled and config.defaults.rate_limit.requests_per_minute == 7
-    assert (config.redis.url, config.database.url) == (Secret("redis://h"), Secret("postgresql://h/d"))
+    assert config.database.url == Secret("postgresql://h/d")
 
 
 def test_variables_that_kubernetes_sets_for_a_service_of_our_name_are_let_be(file: Path) -> None:
@@ -156,7 +155,7 @@ def test_a_secret_does_not_show_in_the_configs_repr(file: Path) -> None:
         ("server:\n  prot: 1\n", "2: unknown key server.prot; the nearest is server.port"),
         ("port: 1\n", "1: unknown key port; the nearest is server.port"),
         ("serve:\n  port: 1\n", "1: unknown key serve; the nearest is server"),
-        ("redis:\n  sentinels: 1\n", "2: unknown key redis.sentinels; known here: redis.url"),
+        ("admin:\n  sentinels: 1\n", "2: unknown key admin.sentinels; known here: admin.username"),
         ("server.port: 1\n", "1: unknown key server.port; write port into the section server"),
         ("? [a]\n: 1\n", f"1: unknown key ?; known here: {SECTIONS}"),
         ("server:\n  port: 1\n  host: a\n  port: 2\n", "4: server.port is given twice, first in line 2"),
@@ -188,7 +187,7 @@ def test_a_bad_file_is_refused_in_one_line(file: Path, text: str | bytes, line: 
     ("variable", "text", "fault"),
     [
         ("AI_GATEWAY_SERVER_PORT", "x", f"server.port is 'x'; {PORT}"),
-        ("AI_GATEWAY_REDIS_URL", "hunter2", f"redis.url is ***; {REDIS}"),
+        ("AI_GATEWAY_DATABASE_URL", "hunter2", f"database.url is ***; {POSTGRES}"),
         ("AI_GATEWAY_SERVER_PROT", "1", "no such option; the nearest is AI_GATEWAY_SERVER_PORT"),
         ("AI_GATEWAY_ADMIN_PASWORD", "hunter2", "no such option; the nearest is AI_GATEWAY_ADMIN_PASSWORD"),
     ],

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import json
 import os
 import sqlite3
 import stat
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +71,6 @@ with Database.open(**where) as db:
 
 
 def test_processes_that_start_together_migrate_a_new_database_once(place: dict[str, Any]) -> None:
-    import json
-
     where = json.dumps({name: str(value) for name, value in place.items()})
     processes = [
         subprocess.Popen(
@@ -157,28 +158,48 @@ def test_all_writes_share_one_thread_and_reads_go_beside_them(database: Database
     assert (len(writes), len(reads), len(writes & reads)) == (1, 2, 0)
 
 
-def test_closing_waits_for_queued_work(place: dict[str, Any]) -> None:
-    async def main() -> list[str | None]:
-        db = Database.open(**place)
-        db.migrate()
-        started, release = threading.Event(), threading.Event()
+def test_closing_waits_for_queued_work(place: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = threading.Event()
+    shutdown = ThreadPoolExecutor.shutdown
 
-        def slow() -> None:
-            started.set()
-            release.wait(10)
+    def note(pool: ThreadPoolExecutor, wait: bool = True) -> None:
+        begun.set()
+        shutdown(pool, wait)
 
-        work = [asyncio.create_task(db.write(slow))]
-        work += [asyncio.create_task(db.write(write_setting, f"key{n}", "v")) for n in range(3)]
+    monkeypatch.setattr(ThreadPoolExecutor, "shutdown", note)
+    db = Database.open(**place)
+    db.migrate()
+
+    def work(number: int) -> None:
+        assert begun.wait(10)  # so all of it is still queued when the close begins
+        write_setting(f"key{number}", "value")
+
+    async def main() -> None:
+        queued = [asyncio.create_task(db.write(work, number)) for number in range(20)]
         await asyncio.sleep(0)
-        started.wait(10)
-        release.set()
         db.close()
-        db.close()
-        await asyncio.gather(*work)
         with Database.open(**place) as again:
-            return [await again.setting(f"key{n}") for n in range(3)]
+            assert again.read_sync(lambda: SettingRow.select().count()) == 20
+        await asyncio.gather(*queued)
 
-    assert asyncio.run(main()) == ["v", "v", "v"]
+    asyncio.run(main())
+    db.close()  # once more does nothing
+    with pytest.raises(RuntimeError, match="shutdown"):
+        db.read_sync(read_setting, "key")
+
+
+def test_a_sqlite_transaction_holds_the_write_lock_from_its_first_statement(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "x.db", timeout=0, isolation_level=None, check_same_thread=False)
+
+    def read_then_write() -> None:
+        read_setting("key")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+        write_setting("key", "value")
+
+    with Database.open(path=tmp_path / "x.db") as db, closing(other):
+        db.migrate()
+        db.write_sync(read_then_write)
 
 
 def test_two_databases_in_one_process_do_not_mix(tmp_path: Path) -> None:

@@ -42,8 +42,9 @@ def test_times_come_back_as_the_same_moment_in_utc_whatever_the_servers_zone(
     def there_and_back() -> datetime:
         new = RequestRow.insert(**columns_of(RequestRow, time=moment)).execute()
         assert RequestRow.select().where(RequestRow.time == moment).count() == 1
-        found: Any = RequestRow.get_by_id(new)
-        return found.time
+        (found,) = RequestRow.select().where(RequestRow.id == new)
+        time: datetime = found.time
+        return time
 
     back = database.write_sync(there_and_back)
     assert (back, back.tzinfo) == (moment, UTC)
@@ -73,7 +74,7 @@ def test_the_id_of_a_deleted_client_is_never_used_again(database: Database) -> N
 
     def replace_newest() -> tuple[int, int]:
         old = add("old")
-        ClientRow.delete_by_id(old)
+        ClientRow.delete().where(ClientRow.id == old).execute()
         return old, add("new")
 
     old, new = database.write_sync(replace_newest)

@@ -24,7 +24,7 @@ from gateway.secret import Secret
         ("prometheus.password", "", Secret("")),
         ("prometheus.password", "a: b\nc", Secret("a: b\nc")),
         ("database.url", "postgres://u:p@h/d", Secret("postgres://u:p@h/d")),
-        ("redis.url", "unix:///run/redis.sock", Secret("unix:///run/redis.sock")),
+        ("database.url", "postgresql://h/d", Secret("postgresql://h/d")),
     ],
 )
 def test_a_text_is_read_as_the_options_type(name: str, text: str, value: Any) -> None:

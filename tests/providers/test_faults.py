@@ -193,7 +193,7 @@ def bad(code: str | None = None, param: str | None = None, type: str = INVALID) 
     return BadRequest, 400, type, code, param
 
 
-# What each provider sends, what it is read as, and the message: "" where the gateway's own words stand for it.
+# What each provider sends, what it is read as, and the message: "" where the gateway's own words stand.
 SHAPES: list[tuple[str, int, Any, tuple[Any, ...], str]] = [
     ("openai bad key", 401, openai(BAD_KEY, code="invalid_api_key"), AUTH, ""),
     (
