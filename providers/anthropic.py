@@ -33,7 +33,7 @@ from gateway.jsonio import Members, Raw, dumps, loads
 from gateway.providers.anthropic_request import DIALECT, ORIGIN, translate
 from gateway.providers.base import ModelInfo, Provider, StreamReader, Target, UpstreamRequest, endpoint
 from gateway.providers.faults import fault, fault_in
-from gateway.sse import DONE, ServerSentEvent
+from gateway.sse import ServerSentEvent
 
 BASE_URL = "https://api.anthropic.com/v1"
 VERSION = "2023-06-01"
@@ -205,7 +205,7 @@ def _annotations(citations: Any, start: int, end: int) -> Iterator[Json]:
         if url := _str(citation, "url"):
             page = {"url": url, "title": _str(citation, "title")}
             yield {"type": "url_citation", "url_citation": {"start_index": start, "end_index": end, **page}}
-        else:
+        elif isinstance(citation, dict):
             yield citation
 
 
@@ -290,7 +290,8 @@ class _Open:
 class _TextBlock(_Open):
     def start(self) -> Iterator[Chunk]:
         self.began = self.reader.length
-        self.citations: list[Any] = list(self.native.get("citations") or ())
+        held = self.native.get("citations")
+        self.citations: list[Any] = [*held] if isinstance(held, list) else []
         yield from self.delta(self.native)
 
     def delta(self, delta: Json) -> Iterator[Chunk]:
@@ -365,7 +366,7 @@ class AnthropicReader:
 
     def feed(self, event: ServerSentEvent) -> Iterator[Chunk]:
         """Turn one event into chunks. Raises what an `error` event means."""
-        if event.data == DONE or self._done:
+        if self._done:  # some servers add a [DONE]
             return
         data = _object(event.data)
         handle = _EVENTS.get(_str(data, "type") or event.event)

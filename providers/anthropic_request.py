@@ -398,7 +398,7 @@ def _thoughtless(messages: list[dict[str, Any]]) -> bool:
     for message in reversed(messages):
         if message["role"] == "assistant":
             kinds = [block["type"] for block in message["content"]]
-            return "tool_use" in kinds and kinds[0].endswith("thinking")
+            return "tool_use" in kinds and not kinds[0].endswith("thinking")
     return False
 
 

@@ -31,7 +31,7 @@ from gateway.chat import (
     ToolCallDelta,
     Usage,
 )
-from gateway.errors import BadRequest, GatewayError, UpstreamError
+from gateway.errors import GatewayError, UpstreamError
 from gateway.jsonio import Members, dumps, loads
 from gateway.providers.base import ModelInfo, Provider, StreamReader, Target, UpstreamRequest, endpoint
 from gateway.providers.faults import fault, fault_in
@@ -133,6 +133,7 @@ class Gemini:
 
 
 GEMINI: Provider = Gemini()
+
 
 # --- the address ---
 
@@ -362,7 +363,7 @@ def _grounding(grounding: Json, said: str) -> Iterator[Json]:
         start, end = _span(segment, said)
         numbers = support.get("groundingChunkIndices")
         for number in numbers if isinstance(numbers, list) else ():
-            if number in range(len(sources)) and (source := sources[number]):
+            if isinstance(number, int) and 0 <= number < len(sources) and (source := sources[number]):
                 yield _citation(start, end, _string(source.get("uri")), _string(source.get("title")))
 
 

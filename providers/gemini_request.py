@@ -1,8 +1,8 @@
 """What is asked of Gemini: a canonical request -> the body of `generateContent`.
 
-Source: ai.google.dev/api/generate-content (v1beta), the google-genai SDK's types (3.4), and recorded requests.
-Rule: keys inside free JSON (arguments, schemas, responses) are never renamed, and a `thoughtSignature` goes
-back in the part that it came in.
+Source: ai.google.dev/api/generate-content (v1beta), google-genai's types (3.4), and recorded requests. Rule:
+keys inside free JSON (arguments, schemas, responses) are never renamed, and a `thoughtSignature` goes back in
+the part that it came in.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class _Contents:
         if not parts:
             return
         last = self._contents[-1] if self._contents else None
-        if last is not None and last["role"] == role and "functionResponse" not in last["parts"][0]:
+        if last is not None and last["role"] == role :
             last["parts"] += parts
         else:
             self._contents.append({"role": role, "parts": parts})

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import os
-import pwd
 import shutil
 import subprocess
 import tempfile
@@ -59,6 +58,8 @@ def postgres_server() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     try:
         if os.geteuid() == 0:
+            import pwd  # not on Windows
+
             nobody = pwd.getpwnam("nobody")
             os.chown(folder, nobody.pw_uid, nobody.pw_gid)
         _run("initdb", folder, "--auth=trust", "--encoding=UTF8", "--username=postgres", "--no-sync")

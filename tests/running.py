@@ -7,7 +7,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class Running:
 
     services: Services
     port: int
-    _sockets: list[asyncio.StreamWriter] = field(default_factory=list)
+    _sockets: list[asyncio.StreamWriter]
 
     @property
     def url(self) -> str:
@@ -143,10 +143,11 @@ async def running(
     }
     environ = {"AI_GATEWAY_ADMIN_PASSWORD": PASSWORD}
     launch = await asyncio.to_thread(first_launch, folder / "config.yaml", environ, flags)
-    async with open_services(launch.config, clock) as services, listening(services) as port:
-        gateway = Running(services, port)
-        try:
-            yield gateway
-        finally:
-            for writer in gateway._sockets:
-                writer.close()
+    sockets: list[asyncio.StreamWriter] = []
+    try:
+        async with open_services(launch.config, clock) as services, listening(services) as port:
+            yield Running(services, port, sockets)
+    finally:
+        for writer in sockets:
+            writer.close()
+        await asyncio.sleep(0)  # the sockets close in the loop's next round

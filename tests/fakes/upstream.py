@@ -4,7 +4,7 @@
         ... call upstream.url ...
         assert upstream.requests[0].json == {...}
 
-An answer is a list of steps: bytes to send, an `asyncio.Event` to wait for before going on (instead of sleeps),
+An answer is a list of steps: bytes to send, an `asyncio.Event` to wait for (instead of sleeping),
 HANG (say nothing more until the caller hangs up), CLOSE (hang up) or RESET (hang up and drop what is unsent).
 The script is one answer for every request, or a callable that is given the `Received` request.
 """
@@ -46,7 +46,7 @@ Answer = Sequence[Step]
 
 @dataclass(frozen=True)
 class Received:
-    """A request as it came; `headers` has lower-case names. `gone` is set when the caller closes its connection."""
+    """A request as it came; `headers` has lower-case names. `gone` is set when the caller hangs up on it."""
 
     method: str
     path: str
@@ -92,7 +92,7 @@ def answer_sse(steps: Iterable[Step], status: int = 200, headers: Mapping[str, s
 
 
 class FakeUpstream:
-    """The server. `url` is its base; `requests` what it was asked; `accepted` counts connections opened to it.
+    """The server. `url` is its base; `requests` what it was asked; `accepted` counts its connections.
 
     `hung_up` is set when a caller has closed any connection, `sent` counts the bytes that the kernel took.
     With `tls` it has a certificate for 127.0.0.1 and localhost, signed by itself: `ca_file` is what to trust.

@@ -49,7 +49,7 @@ def post(pool: Pool, url: str, body: bytes = b"{}", **timeouts: float) -> Exchan
 
 
 async def call(pool: Pool, url: str, **timeouts: float) -> bytes:
-    async with post(pool, url, **timeouts) as reply:
+    async with post(pool, url, b"{}", **timeouts) as reply:
         return await reply.read()
 
 
@@ -189,13 +189,13 @@ async def test_bytes_on_an_idle_connection_are_never_the_next_answer() -> None:
 # --- retry ---
 
 
-def dying(*, after: int, answer: Answer) -> Callable[[Received], Answer]:
+def dying(*, after: int, answer: Answer, first: Answer = OK) -> Callable[[Received], Answer]:
     """Each connection answers `after` requests and then does something else."""
     seen: dict[int, int] = {}
 
     def script(request: Received) -> Answer:
         seen[request.connection] = seen.get(request.connection, 0) + 1
-        return OK if seen[request.connection] <= after else answer
+        return first if seen[request.connection] <= after else answer
 
     return script
 
@@ -212,12 +212,7 @@ async def test_a_used_connection_that_dies_before_answering_is_replaced_once(act
 @asynchronous
 async def test_a_connection_found_dead_is_replaced_by_a_fresh_one_although_others_are_idle() -> None:
     gate = asyncio.Event()
-
-    def script(request: Received) -> Answer:
-        if not gate.is_set():
-            return [gate, *OK]
-        return [CLOSE] if request.connection < 3 else OK
-
+    script = dying(after=1, first=[gate, *OK], answer=[CLOSE])
     async with FakeUpstream(script) as upstream, pool(max_connections_per_origin=2) as connections:
         calls = [asyncio.ensure_future(call(connections, upstream.url)) for _ in range(2)]
         await until(lambda: len(upstream.requests) == 2)
