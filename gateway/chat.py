@@ -23,7 +23,10 @@ Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Visible text, with OpenAI's `annotations` (`url_citation` and the like) and Gemini's `signature`."""
+    """Visible text, with OpenAI's `annotations` (`url_citation` and the like) and Gemini's `signature`.
+
+    Annotations count places in all visible text of the message, not in this part.
+    """
 
     text: str
     annotations: tuple[Json, ...] = ()

@@ -21,6 +21,7 @@ from gateway.clock import Clock, SystemClock
 from gateway.db import Database
 from gateway.errors import BadRequest, Conflict, NotFound
 from gateway.models import ClientRow, SettingRow
+from gateway.netguard import host_refusal
 from gateway.providers.base import endpoint
 from gateway.secret import Secret
 from gateway.vault import Vault, VaultError, hash_key, new_key
@@ -320,11 +321,14 @@ def _base_url(path: str, value: Any) -> str:
     url: str = _text(2_000)(path, value)
     if url:
         try:
-            _ = urlsplit(endpoint(url, "https://host", "")).port  # a port out of range shows when it is read
+            parts = urlsplit(endpoint(url, "https://host", ""))
+            _ = parts.port  # a port out of range shows when it is read
         except ValueError as exc:
             raise BadRequest(f"{path} is no URL", param=path) from exc
         if not url.isprintable() or " " in url:
             raise BadRequest(f"{path} holds a character that no URL can carry", param=path)
+        if (reason := host_refusal(parts.hostname or "")) is not None:
+            raise BadRequest(f"{path} names an address that is never called: {reason}", param=path)
     return url
 
 

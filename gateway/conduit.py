@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Protocol
 
 from gateway.chat import ChatReply, ChatRequest, Chunk
@@ -19,7 +20,8 @@ from gateway.signatures import Collector, Signatures, parts_of
 from gateway.sse import ServerSentEvent, SSEDecoder, encode
 from gateway.usage import CallRecord
 
-_EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
+"""A line's end and a blank line; servers mix the three kinds."""
 
 
 class Conduit(Protocol):
@@ -75,28 +77,37 @@ class Relay:
     def close(self) -> bytes:  # noqa: D102
         left = b"".join(self._partial)
         self._partial.clear()
-        out = self._pass(left + b"\n\n") if left.strip() else b""
-        if not self._failed:
-            self._note(self._reader.close())
-            if self._dialect.done and not self._ended:
-                out += encode(self._dialect.done)
+        if self._failed:
+            return b""
+        out = b"" if left.strip() else left
+        if left.strip():
+            with suppress(UpstreamError):  # cut off inside: the reader says whether that was too early
+                out = self._pass(left + b"\n\n", last=True)
+        self._note(self._reader.close())
+        if self._dialect.done and not self._ended:
+            out += encode(self._dialect.done)
         return out
 
-    def _pass(self, block: bytes) -> bytes:
-        """Read whole events for the account; return what the client gets of them."""
+    def _pass(self, block: bytes, *, last: bool = False) -> bytes:
+        """Read whole events for the account; return what the client gets of them.
+
+        The `last` one came without its blank line. Raises `GatewayError` when it was cut off inside.
+        """
         hidden = False
         for event in self._decoder.feed(block):
-            hidden |= self._read(event)
+            hidden |= self._read(event, last)
         if not hidden:
             return block
         return b"".join(event for event in _events(block) if not self._hides(event))
 
-    def _read(self, event: ServerSentEvent) -> bool:
-        self._ended |= event.data == self._dialect.done
+    def _read(self, event: ServerSentEvent, last: bool) -> bool:
+        self._ended |= event.data.startswith(self._dialect.done)
         try:
             self._note(self._reader.feed(event))
-        except GatewayError as error:  # the backend's own error event: the client gets it as it is
-            self._record.fail(error)
+        except GatewayError as error:
+            if last:
+                raise
+            self._record.fail(error)  # the backend's own error event: the client gets it as it is
             self._failed = True
         return self._dialect.hides(self._call, event)
 
@@ -146,7 +157,9 @@ class Translation:
         return self._write(chunk for event in self._decoder.feed(piece) for chunk in self._reader.feed(event))
 
     def close(self) -> bytes:  # noqa: D102
-        out = self._write(chunk for event in self._decoder.close() for chunk in self._reader.feed(event))
+        out = b""
+        with suppress(UpstreamError):  # as in `Relay.close`
+            out = self._write(chunk for event in self._decoder.close() for chunk in self._reader.feed(event))
         out += self._write(self._reader.close())
         self._signatures.remember(self._record.client_id, self._collector.parts)
         return out + self._writer.close()

@@ -39,6 +39,11 @@ class ClientDirectory:
         self._version: str | None = None
         self._by_hash: dict[str, Client] = {}
 
+    @property
+    def active(self) -> int:
+        """How many clients are switched on."""
+        return sum(client.active for client in self._by_hash.values())
+
     def find(self, key: str) -> Client | None:
         """The client whose key this is, switched off or not; None: nobody's."""
         return self._by_hash.get(hash_key(key))

@@ -25,8 +25,10 @@ def loads(data: bytes | str) -> Any:
     """Decode one JSON text. Raises `ValueError` (msgspec's or the standard library's) when it is none."""
     try:
         return _decode.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeError):
         return json.loads(data)
+    except RecursionError as exc:
+        raise ValueError("nested too deeply") from exc
 
 
 def dumps(value: Any) -> bytes:
@@ -34,18 +36,29 @@ def dumps(value: Any) -> bytes:
     try:
         return _encode.encode(value)
     except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":")).encode()
+        return json.dumps(value, separators=(",", ":"), default=_decoded).encode()
 
 
 def members(data: bytes) -> Members:
     """Split a JSON object into its members without decoding them.
 
-    Raises `ValueError` when it is no object.
+    Raises `ValueError` when it is no object, or not in UTF-8.
     """
+    if not data.isascii():
+        data.decode()  # the values are not looked into below
     try:
         return _members.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except msgspec.DecodeError:
         value = json.loads(data)
+    except RecursionError as exc:
+        raise ValueError("nested too deeply") from exc
     if not isinstance(value, dict):
         raise ValueError("expected an object")
     return {name: Raw(dumps(member)) for name, member in value.items()}
+
+
+def _decoded(value: object) -> Any:
+    """What the standard library cannot encode: a member that was never decoded."""
+    if isinstance(value, Raw):
+        return loads(bytes(value))
+    raise TypeError(f"{type(value).__name__} has no JSON form")

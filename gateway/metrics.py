@@ -6,6 +6,7 @@ first `MAX_MODELS` do. What has no label of its own is counted under `other`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -131,9 +132,9 @@ class Metrics:
         """Count a request as in flight as long as the `with` block runs."""
         return self.requests_in_progress.track_inprogress()
 
-    def set_active_clients(self, number: int) -> None:
-        """Tell how many clients are switched on."""
-        self.active_clients.set(number)
+    def count_active_clients(self, count: Callable[[], int]) -> None:
+        """Ask `count`, at each scrape, how many clients are switched on."""
+        self.active_clients.set_function(count)
 
     def render(self) -> tuple[bytes, str]:
         """All metrics in Prometheus's text format, and its content type."""

@@ -82,6 +82,7 @@ async def open_services(config: Config, clock: Clock | None = None) -> AsyncIter
         directory = ClientDirectory(db, vault, tasks)
         clients = ClientStore(db, vault, config.defaults.limits(), PROVIDERS, on_change=directory.refresh)
         await directory.start()
+        metrics.count_active_clients(lambda: directory.active)
         upstream = Upstream(upstream_settings(config), {ECHO_SCHEME: echo})
         stack.push_async_callback(upstream.close)
         usage = UsageLog(db, clock, tasks, [metrics.finished])

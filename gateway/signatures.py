@@ -71,14 +71,19 @@ class Signatures:
         return replace(message, parts=tuple(self._with_kept(client_id, message.parts)))
 
     def _with_kept(self, client_id: int, parts: tuple[Part, ...]) -> Iterator[Part]:
-        first = next(part for part in parts if isinstance(part, ToolCall))
-        if kept := self._get((client_id, first.id)):
-            yield from kept.thoughts  # a turn begins with its thoughts, before the text
+        calls = [part for part in parts if isinstance(part, ToolCall)]
+        found = {call.id: kept for call in calls if (kept := self._get((client_id, call.id)))}
+        first = calls[0]
+        if first.id in found:
+            yield from found[first.id].thoughts  # a turn begins with its thoughts, before the text
+        replaced = any(kept.thoughts for kept in found.values())
         for part in parts:
-            if isinstance(part, ToolCall) and (kept := self._get((client_id, part.id))):
+            if replaced and isinstance(part, Thinking):  # the client's own copy of them, unsigned
+                continue
+            if isinstance(part, ToolCall) and (held := found.get(part.id)):
                 if part is not first:
-                    yield from kept.thoughts
-                part = replace(part, signature=kept.signature)
+                    yield from held.thoughts
+                part = replace(part, signature=held.signature)
             yield part
 
     def _get(self, key: tuple[int, str]) -> Kept | None:
@@ -92,7 +97,7 @@ class Signatures:
             self._bytes -= old.size
         self._kept[key] = kept
         self._bytes += kept.size
-        while self._bytes > self._max_bytes or self._aged():
+        while self._kept and (self._bytes > self._max_bytes or self._aged()):
             self._bytes -= self._kept.popitem(last=False)[1].size
 
     def _aged(self) -> bool:
@@ -101,7 +106,9 @@ class Signatures:
 
 
 def _signed(part: Part) -> bool:
-    return isinstance(part, Thinking | ToolCall) and part.signature is not None
+    if isinstance(part, Thinking):
+        return bool(part.signature or part.redacted)
+    return isinstance(part, ToolCall) and part.signature is not None
 
 
 @dataclass(slots=True)

@@ -183,11 +183,11 @@ def _thinking_part(block: Json, at: int) -> Part:
     return Thinking(_str(block, "thinking"), _str(block, "signature") or None, origin=ORIGIN)
 
 
-def _redacted_part(block: Json, at: int) -> Part:
+def _redacted_part(block: Json, at: int) -> Thinking:
     return Thinking(redacted=_str(block, "data"), origin=ORIGIN)
 
 
-def _call_part(block: Json, at: int) -> Part:
+def _call_part(block: Json, at: int) -> ToolCall:
     return ToolCall(_str(block, "id"), _str(block, "name"), dumps(block.get("input") or {}).decode())
 
 
@@ -323,9 +323,7 @@ class _ThinkingBlock(_Open):
 
 class _RedactedBlock(_Open):
     def stop(self) -> Iterator[Chunk]:
-        part = _part(self.native, 0)
-        if isinstance(part, Thinking):
-            yield Chunk(thinking=part)
+        yield Chunk(thinking=_redacted_part(self.native, 0))
 
 
 class _CallBlock(_Open):
@@ -340,9 +338,9 @@ class _CallBlock(_Open):
             yield Chunk(tool_call=ToolCallDelta(self.index, arguments=piece))
 
     def stop(self) -> Iterator[Chunk]:
-        part = _part(self.native, 0)
-        if not self.json and isinstance(part, ToolCall):  # no arguments, or all of them at the start
-            yield Chunk(tool_call=ToolCallDelta(self.index, arguments=part.arguments))
+        if not self.json:  # no arguments, or all of them at the start
+            whole = _call_part(self.native, 0)
+            yield Chunk(tool_call=ToolCallDelta(self.index, arguments=whole.arguments))
 
 
 _STREAMED: Mapping[str, type[_Open]] = {

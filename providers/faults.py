@@ -259,11 +259,10 @@ def _read_object(error: Mapping[str, Any], *, anthropic: bool = False) -> _Repor
     words += [detail.get("reason") for detail in details]
     if any("PerDay" in str(quota.get("quotaId")) for quota in _within(details, "violations")):
         words.append(_PER_DAY)
-    openai = not anthropic and not isinstance(state, str)
     report = _Report(
         message=message,
-        type=kind if openai and isinstance(kind, str) and _is_openai_type(kind) else None,
-        code=code if openai and isinstance(code, str) and _CODE.match(code) else None,
+        type=kind if not anthropic and isinstance(kind, str) and _is_openai_type(kind) else None,
+        code=code if isinstance(code, str) and _CODE.match(code) else None,
         param=place or _param(error.get("param")) or _field(details),
         status=_named_status(error),
         words=frozenset(word for word in words if isinstance(word, str)),
@@ -432,7 +431,7 @@ def _kind(status: int, report: _Report) -> type[GatewayError]:
 
 def _clean(text: str, longest: int) -> str:
     """Text without keys, account ids and stray characters, cut to `longest` characters."""
-    text = text[:_LONGEST_READ].encode("utf-8", "replace").decode().replace("\0", "").strip()
+    text = text[:_LONGEST_READ].encode("utf-8", "replace").decode().strip()
     for pattern in _SECRETS:
         text = pattern.sub(r"\1***", text)
     return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -112,7 +112,7 @@ class _Contents:
         if not parts:
             return
         last = self._contents[-1] if self._contents else None
-        if last is not None and last["role"] == role :
+        if last is not None and last["role"] == role and "functionResponse" not in last["parts"][0]:
             last["parts"] += parts
         else:
             self._contents.append({"role": role, "parts": parts})

@@ -81,9 +81,15 @@ def open_body(body: bytes) -> Members:
 
 
 def member(found: Members, name: str) -> Any:
-    """One member decoded, None when it is absent."""
+    """One member decoded, None when it is absent.
+
+    Raises `BadRequest` for what only shows when it is decoded, such as a number of 5,000 digits.
+    """
     raw = found.get(name)
-    return None if raw is None else loads(bytes(raw))
+    try:
+        return None if raw is None else loads(bytes(raw))
+    except ValueError as exc:
+        raise BadRequest(f"{name} cannot be read: {exc}", param=name, code="invalid_json") from exc
 
 
 class Fields:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway import sse
@@ -21,6 +22,7 @@ from gateway.chat import (
     Chunk,
     Effort,
     File,
+    FinishReason,
     Image,
     Json,
     Message,
@@ -34,6 +36,7 @@ from gateway.chat import (
     Thinking,
     Tool,
     ToolCall,
+    ToolCallDelta,
     ToolChoice,
     Usage,
 )
@@ -87,7 +90,7 @@ class OpenAIChat:
             call.members["messages"] = Raw(b"[" + first + b"," + bytes(call.members["messages"])[1:])
 
     def read(self, call: Call) -> ChatRequest:  # noqa: D102
-        body = Fields({name: loads(bytes(raw)) for name, raw in call.members.items()})
+        body = Fields({name: member(call.members, name) for name in call.members})
         for name in ("model", "stream"):
             body.get(name)
         messages = tuple(_message(item) for item in body.items("messages"))
@@ -144,8 +147,11 @@ class OpenAIChat:
         options = member(call.members, "stream_options")
         if isinstance(options, dict) and options.get("include_usage"):
             return False
-        data = loads(event.data)
-        return data.get("choices") == [] and isinstance(data.get("usage"), dict)
+        try:
+            data = loads(event.data)
+        except ValueError:
+            return False
+        return isinstance(data, dict) and not data.get("choices") and isinstance(data.get("usage"), dict)
 
     def error(self, error: GatewayError, request_id: str) -> bytes:  # noqa: D102
         return dumps({"error": error_object(error)})
@@ -376,21 +382,29 @@ def _stop(body: Fields) -> tuple[str, ...]:
 
 def _reasoning(body: Fields) -> Reasoning | None:
     """`reasoning_effort`; or `reasoning` as OpenRouter takes it, `thinking` as Anthropic's layers do."""
-    effort: Any = body.text("reasoning_effort")
+    effort = _effort(body, "reasoning_effort")
     budget, visible = None, None
     if held := body.fields("reasoning"):
-        effort = effort or held.text("effort")
+        effort = effort or _effort(held, "effort")
         budget = held.integer("max_tokens")
         visible = None if held.flag("exclude") is None else not held.flag("exclude")
     elif held := body.fields("thinking"):
         budget = held.integer("budget_tokens")
         if held.text("type") == "disabled":
             effort = effort or "none"
-    if effort is not None and effort not in EFFORTS:
-        raise body.wrong("reasoning_effort", "one of " + ", ".join(EFFORTS))
     if effort is None and budget is None and visible is None:
         return None
     return Reasoning(effort, budget, visible)
+
+
+def _effort(held: Fields, name: str) -> Effort | None:
+    found = held.text(name)
+    if found is None:
+        return None
+    for effort in EFFORTS:
+        if found == effort:
+            return effort
+    raise held.wrong(name, "one of " + ", ".join(EFFORTS))
 
 
 # --- the answer ---
@@ -415,26 +429,30 @@ def _choice(choice: Choice) -> dict[str, Any]:
         "index": choice.index,
         "message": _answer(choice.message),
         "logprobs": choice.logprobs,
-        "finish_reason": choice.finish_reason or "stop",
+        "finish_reason": choice.finish_reason or _unsaid(choice.message.tool_calls),
     }
+
+
+def _unsaid(calls: object) -> FinishReason:
+    """Why an answer ended whose provider does not say."""
+    return "tool_calls" if calls else "stop"
 
 
 def _answer(message: Message) -> dict[str, Any]:
     parts = message.parts
-    texts = [part for part in parts if isinstance(part, Text)]
     refusal = "".join(part.text for part in parts if isinstance(part, Refusal))
     calls = [_call(call) for call in message.tool_calls]
     answer: dict[str, Any] = {
         "role": "assistant",
         "content": None if not message.text and (calls or refusal) else message.text,
         "refusal": refusal or None,
-        "annotations": _placed_annotations(texts),
+        "annotations": [held for part in parts if isinstance(part, Text) for held in part.annotations],
     }
     thoughts = [part for part in parts if isinstance(part, Thinking)]
     if reasoning := "".join(part.text for part in thoughts):
         answer["reasoning_content"] = reasoning
-    if details := [_detail(at, part) for at, part in enumerate(thoughts) if part.signature or part.redacted]:
-        answer["reasoning_details"] = details
+    if any(part.signature or part.redacted for part in thoughts):
+        answer["reasoning_details"] = [_detail(at, part) for at, part in enumerate(thoughts)]
     if calls:
         answer["tool_calls"] = calls
     if images := [_answer_image(part) for part in parts if isinstance(part, Image)]:
@@ -445,29 +463,9 @@ def _answer(message: Message) -> dict[str, Any]:
                 answer["audio"] = {"data": part.data, "format": part.format}
             case Text(signature=str(signature)):
                 answer["extra_content"] = {"google": {"thought_signature": signature}}
-            case Opaque(dialect=OpenAIChat.name):
-                answer.update(part.block)
+            case Opaque(dialect=OpenAIChat.name, block={"audio": audio}):
+                answer["audio"] = audio
     return answer
-
-
-def _placed_annotations(texts: list[Text]) -> list[Json]:
-    """The annotations of all texts, each placed in the text they are joined to."""
-    placed: list[Json] = []
-    at = 0
-    for text in texts:
-        for annotation in text.annotations:
-            placed.append(_moved(annotation, at))
-        at += len(text.text)
-    return placed
-
-
-def _moved(annotation: Json, by: int) -> Json:
-    kind = str(annotation.get("type"))
-    held = annotation.get(kind)
-    if not by or not isinstance(held, dict) or "start_index" not in held:
-        return annotation
-    moved = {**held, "start_index": held["start_index"] + by, "end_index": held["end_index"] + by}
-    return {**annotation, kind: moved}
 
 
 def _call(call: ToolCall) -> dict[str, Any]:
@@ -493,112 +491,146 @@ def _answer_image(image: Image) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": url}}
 
 
-class ChatWriter:
-    """Chunks as `chat.completion.chunk` events, by the rules that SDK helpers insist on."""
+@dataclass(slots=True)
+class _Written:
+    """What has been written of one choice, and what waits for its end."""
 
-    __slots__ = (
-        "_begun",
-        "_head",
-        "_id",
-        "_include_usage",
-        "_thoughts",
-        "_thought_text",
-        "_usage",
-        "_written",
-    )
+    begun: bool = False
+    finished: bool = False
+    called: bool = False
+    bare: set[int] = field(default_factory=set)  # calls without arguments so far
+    thought: list[str] = field(default_factory=list)  # of the block of reasoning that has not ended
+    thoughts: int = 0
+    images: int = 0
+    annotations: list[Json] = field(default_factory=list)
+
+
+class ChatWriter:
+    """Chunks as `chat.completion.chunk` events, by the rules that SDK helpers insist on.
+
+    They join lists in deltas by the entries' `index`, and fail where there is none: so annotations, which
+    have none, are written once, before the finish.
+    """
+
+    __slots__ = ("_begun", "_choices", "_head", "_include_usage", "_usage")
 
     def __init__(self, request: ChatRequest, created: int) -> None:
         self._include_usage = request.include_usage
-        self._id = f"chatcmpl-{created}"
         self._head: dict[str, Any] = {
-            "id": self._id,
+            "id": f"chatcmpl-{created}",
             "object": "chat.completion.chunk",
             "created": created,
             "model": request.model,
             "system_fingerprint": None,
         }
-        self._begun: set[int] = set()
-        self._written: dict[int, int] = {}  # characters of text so far, by choice: where its citations stand
-        self._thought_text: list[str] = []
-        self._thoughts = 0
+        self._begun = False
+        self._choices: dict[int, _Written] = {}
         self._usage: Usage | None = None
 
     def feed(self, chunk: Chunk) -> bytes:
         """The events of one chunk."""
         self._note(chunk)
-        delta = self._delta(chunk)
+        written = self._choices.get(chunk.index) or _Written()
+        delta = _delta(written, chunk)
         out = b""
+        if delta or chunk.annotations or chunk.logprobs is not None:
+            self._choices[chunk.index] = written
         if delta or chunk.logprobs is not None:
-            out = self._event(chunk, delta)
+            out = self._event(chunk.index, delta, chunk.logprobs)
         if chunk.finish_reason is not None:
-            out += self._event(chunk, {}, chunk.finish_reason)
+            self._choices[chunk.index] = written
+            out += self._finish(chunk.index, chunk.finish_reason)
         return out
 
     def close(self) -> bytes:
-        """The usage chunk, if asked for, and `[DONE]`."""
-        out = b""
+        """A finish where the provider gave none, the usage chunk if asked for, and `[DONE]`."""
+        out = b"".join(self._finish(at, _unsaid(written.called)) for at, written in self._choices.items())
         if self._include_usage and self._usage is not None:
-            out = sse.encode(dumps({**self._head, "choices": [], "usage": _usage(self._usage)}))
+            out += sse.encode(dumps({**self._head, "choices": [], "usage": _usage(self._usage)}))
         return out + sse.encode(sse.DONE)
 
     def _note(self, chunk: Chunk) -> None:
-        """Keep what is repeated on every event, and what comes last."""
+        """Keep what comes last, and what every event repeats: as it was when the first one went out."""
         if chunk.usage is not None:
             self._usage = chunk.usage
+        if self._begun:
+            return
         for name in ("id", "model", "created", "system_fingerprint", "service_tier"):
-            if (value := getattr(chunk, name)) is not None:
+            if value := getattr(chunk, name):
                 self._head[name] = value
 
-    def _event(self, chunk: Chunk, delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
-        if chunk.index not in self._begun:
-            self._begun.add(chunk.index)
+    def _event(
+        self,
+        index: int,
+        delta: dict[str, Any],
+        logprobs: Json | None = None,
+        finish_reason: FinishReason | None = None,
+    ) -> bytes:
+        written = self._choices[index]
+        if not written.begun:
+            self._begun = written.begun = True
             delta = {"role": "assistant", "content": None if "tool_calls" in delta else "", **delta}
-        logprobs = chunk.logprobs if finish_reason is None else None
-        choice = {"index": chunk.index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
+        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
         event: dict[str, Any] = {**self._head, "choices": [choice]}
         if self._include_usage:
             event["usage"] = None
         return sse.encode(dumps(event))
 
-    def _delta(self, chunk: Chunk) -> dict[str, Any]:
-        delta: dict[str, Any] = {}
-        if chunk.text is not None:
-            delta["content"] = chunk.text
-            self._written[chunk.index] = self._written.get(chunk.index, 0) + len(chunk.text)
-        if chunk.reasoning:
-            delta["reasoning_content"] = chunk.reasoning
-            self._thought_text.append(chunk.reasoning)
-        if chunk.thinking is not None:
-            delta.update(self._thought(chunk.thinking))
-        if chunk.refusal is not None:
-            delta["refusal"] = chunk.refusal
-        if chunk.tool_call is not None:
-            delta["tool_calls"] = [_call_piece(chunk)]
-        if chunk.annotations:
-            delta["annotations"] = list(chunk.annotations)
-        match chunk.part:
-            case Image() as image:
-                delta["images"] = [_answer_image(image)]
-            case Audio() as audio:
-                delta["audio"] = {"data": audio.data, "format": audio.format}
-            case Text(signature=str(signature)):
-                delta["extra_content"] = {"google": {"thought_signature": signature}}
-        return delta
-
-    def _thought(self, thought: Thinking) -> dict[str, Any]:
-        """A block of reasoning ended: its text once more with its signature, to be sent back whole."""
-        text = "".join(self._thought_text)
-        self._thought_text.clear()
-        if not (thought.signature or thought.redacted):
-            return {}
-        self._thoughts += 1
-        whole = Thinking(text, thought.signature, thought.redacted, thought.origin)
-        return {"reasoning_details": [_detail(self._thoughts - 1, whole)]}
+    def _finish(self, index: int, reason: FinishReason) -> bytes:
+        """The end of a choice, once; before it, what waited for it, and what its calls lack."""
+        written = self._choices[index]
+        if written.finished:
+            return b""
+        written.finished = True
+        out = b"" if written.begun else self._event(index, {})
+        for call in sorted(written.bare):
+            out += self._event(index, {"tool_calls": [{"index": call, "function": {"arguments": "{}"}}]})
+        if written.annotations:
+            out += self._event(index, {"annotations": written.annotations})
+        return out + self._event(index, {}, finish_reason=reason)
 
 
-def _call_piece(chunk: Chunk) -> dict[str, Any]:
-    piece = chunk.tool_call
-    assert piece is not None  # noqa: S101 - the caller looked
+def _delta(written: _Written, chunk: Chunk) -> dict[str, Any]:
+    delta: dict[str, Any] = {}
+    if chunk.text is not None:
+        delta["content"] = chunk.text
+    if chunk.reasoning:
+        delta["reasoning_content"] = chunk.reasoning
+        written.thought.append(chunk.reasoning)
+    if chunk.thinking is not None:
+        delta.update(_thought(written, chunk.thinking))
+    if chunk.refusal is not None:
+        delta["refusal"] = chunk.refusal
+    if chunk.tool_call is not None:
+        delta["tool_calls"] = [_call_piece(written, chunk.tool_call)]
+    written.annotations.extend(chunk.annotations)
+    match chunk.part:
+        case Image() as image:
+            delta["images"] = [{"index": written.images, **_answer_image(image)}]
+            written.images += 1
+        case Audio() as audio:
+            delta["audio"] = {"data": audio.data, "format": audio.format}
+        case Text(signature=str(signature)):
+            delta["extra_content"] = {"google": {"thought_signature": signature}}
+    return delta
+
+
+def _thought(written: _Written, thought: Thinking) -> dict[str, Any]:
+    """A block of reasoning ended: its text once more with its signature, to be sent back whole."""
+    text = "".join(written.thought)
+    written.thought.clear()
+    if not (thought.signature or thought.redacted):
+        return {}
+    written.thoughts += 1
+    return {"reasoning_details": [_detail(written.thoughts - 1, replace(thought, text=text))]}
+
+
+def _call_piece(written: _Written, piece: ToolCallDelta) -> dict[str, Any]:
+    written.called = True
+    if piece.arguments:
+        written.bare.discard(piece.index)
+    elif piece.id is not None and not piece.custom:
+        written.bare.add(piece.index)
     if piece.custom:
         kind, function = "custom", {"input": piece.arguments}
     else:

@@ -454,6 +454,11 @@ def test_an_answer_with_hardly_a_field_is_an_answer() -> None:
     assert (reply.id, reply.model, reply.usage) == ("", "", None)
 
 
+def test_what_is_no_block_and_no_citation_is_passed_over() -> None:
+    reply = ANTHROPIC.parse(b'{"content":[3,{"type":"text","text":"a","citations":["x"]},{"type":"text"}]}')
+    assert reply.choices[0].message.parts == (Text("a"),)
+
+
 def test_an_error_in_a_200_is_an_error() -> None:
     with pytest.raises(Overloaded, match="Overloaded"):
         whole("error_in_200")

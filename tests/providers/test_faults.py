@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -254,6 +255,7 @@ SHAPES: list[tuple[str, int, Any, tuple[Any, ...], str]] = [
         POLICY,
         "Blocked by",
     ),
+    ("anthropic new type", 400, anthropic("brand_new_error", "New"), PLAIN_400, "New"),
     ("gemini bad key", 400, gemini(400, "INVALID_ARGUMENT", "API key not valid.", GEMINI_KEY), AUTH, ""),
     (
         "gemini no key",
@@ -304,6 +306,13 @@ SHAPES: list[tuple[str, int, Any, tuple[Any, ...], str]] = [
     (
         *("mistral details", 422, {"detail": [*DETAIL, {"loc": ["body", "n"], "msg": "Too many"}]}),
         *(bad(None, "messages.0.role"), "Field required; Too many"),
+    ),
+    (
+        "mistral other place",
+        422,
+        {"detail": [{"loc": ["query", "n"], "msg": "No"}]},
+        bad(None, "query.n"),
+        "No",
     ),
     ("mistral text", 400, {"detail": "No"}, PLAIN_400, "No"),
     ("mistral bad key", 401, {"message": "Unauthorized", "request_id": "1"}, AUTH, ""),
@@ -401,6 +410,7 @@ SHAPES: list[tuple[str, int, Any, tuple[Any, ...], str]] = [
         "Bad",
     ),
     ("message is any json", 400, {"error": {"message": {"why": 1}}}, PLAIN_400, '{"why":1}'),
+    ("message beside the error", 503, {"error": {"code": 503}, "message": "Full"}, FULL, "Full"),
     ("json text", 400, b'"just text"', PLAIN_400, "just text"),
     ("a proxy's text", 502, b"upstream connect error", BAD_ANSWER, "upstream connect error"),
     ("conflict", 409, openai("Busy", None), (Conflict, 409, INVALID, "conflict", None), "Busy"),
@@ -610,6 +620,7 @@ DATE = {"date": "Wed, 21 Oct 2026 07:28:00 GMT"}
         ({"retry-after": "Wed, 21 Oct 2026 07:28:30 -0000", **DATE}, 30.0),
         ({"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT"}, None),
         ({"retry-after": "Wed, 99 Oct 2026 07:28:30 GMT", **DATE}, None),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:30 +99999999999999999999", **DATE}, None),
         ({"retry-after": "soon", **DATE}, None),
         ({"retry-after": "nan"}, None),
         ({"retry-after": "inf"}, None),
@@ -619,6 +630,17 @@ DATE = {"date": "Wed, 21 Oct 2026 07:28:00 GMT"}
 )
 def test_retry_after_is_read_in_all_its_forms(headers: dict[str, str], wait_s: float | None) -> None:
     assert read(429, b"", headers).retry_after_s == wait_s
+
+
+def test_a_date_is_read_alike_in_every_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        monkeypatch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        error = read(429, b"", {"retry-after": "Wed, 21 Oct 2026 07:28:30 -0000", **DATE})
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert error.retry_after_s == 30.0
 
 
 @pytest.mark.parametrize(
@@ -665,6 +687,7 @@ IN_STREAM: list[tuple[str, Any, tuple[Any, ...]]] = [
     ("gemini denied", {"error": {"message": "No", "status": "PERMISSION_DENIED"}}, FORBIDDEN),
     ("openai server error", openai("Oops", "server_error"), BROKEN),
     ("openai limit by type", openai("Slow", "rate_limit_error"), LIMITED),
+    ("openai flat event", {"type": "error", "code": "rate_limit_exceeded", "message": "Slow"}, LIMITED),
     ("azure number string", openai("Slow", None, "429"), LIMITED),
     ("vllm", openai("Bad", "BadRequestError", 400), PLAIN_400),
     ("llama.cpp", openai("Loading", "unavailable_error", 503), FULL),

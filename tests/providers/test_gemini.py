@@ -357,6 +357,30 @@ def test_code_and_its_result_are_kept_in_order_and_go_back_unchanged() -> None:
     assert json.loads(sent.body)["contents"][1] == {"role": "model", "parts": native["parts"]}
 
 
+def test_the_last_count_that_is_not_zero_holds() -> None:
+    counts = [
+        {"promptTokenCount": 9, "candidatesTokenCount": 21},
+        {"promptTokenCount": 87, "candidatesTokenCount": 0},
+    ]
+    events = [json.dumps({**json.loads(ended("STOP", WORDS)), "usageMetadata": count}) for count in counts]
+    chunks = replay(GEMINI.reader(), [f"data: {event}\r\n\r\n".encode() for event in events])
+    assert [chunk.usage for chunk in chunks if chunk.usage] == [
+        Usage(9, output_tokens=21),
+        Usage(87, output_tokens=21),
+    ]
+
+
+def test_what_comes_with_every_event_is_told_once_and_what_is_new_each_time() -> None:
+    sources, logprobs = ((DATA / f"{name}.json").read_bytes() for name in ("sources", "logprobs"))
+    reader = GEMINI.reader()
+    chunks = [
+        chunk for event in (sources, sources, logprobs) for chunk in reader.feed(ServerSentEvent(event))
+    ]
+    assert [len(chunk.annotations) for chunk in chunks if chunk.annotations] == [3]
+    assert [chunk.logprobs for chunk in chunks if chunk.logprobs] == [answer("logprobs").choices[0].logprobs]
+    assert [chunk.model for chunk in chunks if chunk.id] == ["gemini-3-flash-preview"]
+
+
 def test_a_document_in_an_answer_is_kept_as_it_came() -> None:
     part = {"inlineData": {"mimeType": "application/pdf", "data": "JVBERi0="}}
     reply = GEMINI.parse(ended("STOP", part))

@@ -546,6 +546,7 @@ def test_hosted_tools_are_geminis_own_or_named_as_dropped() -> None:
     assert [list(entry) for entry in body["tools"]] == [["googleSearch"], ["functionDeclarations"]]
     assert body["toolConfig"] == {"includeServerSideToolInvocations": True}
     assert sent.dropped == ("tools.web_search",)
+    assert "toolConfig" not in build(ask(tools=(*TOOLS, search)), "gemini-2.5-flash")[0]
     body, sent = build(ask(tools=(search,), tool_choice=ToolChoice("required")), "gemini-2.5-flash")
     assert (body["tools"], sent.dropped) == ([{"googleSearch": {}}], ("tool_choice",))
     assert "toolConfig" not in body

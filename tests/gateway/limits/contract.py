@@ -198,6 +198,15 @@ class LimiterContract:
 
         self.run(scenario)
 
+    def test_a_window_without_requests_has_nothing_to_reset(self) -> None:
+        async def scenario(limiter: Limiter, clock: ExactClock) -> None:
+            for _ in range(3):
+                await limiter.admit("a", [MINUTE])
+            refused = await limiter.admit("a", [MINUTE, HOUR])
+            assert [(window.used, window.reset_s) for window in refused.windows] == [(3, 61.0), (0, 0.0)]
+
+        self.run(scenario)
+
     def test_the_window_that_takes_longest_is_the_one_that_refuses(self) -> None:
         async def scenario(limiter: Limiter, clock: ExactClock) -> None:
             rules = [Rule("minute", 2, 60.0), Rule("hour", 2, 3_600.0), Rule("day", 9, 86_400.0)]

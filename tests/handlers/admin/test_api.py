@@ -1,0 +1,98 @@
+"""The admin JSON API for clients."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.upstream import FakeUpstream, answer_json
+from tests.running import running
+
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_client_from_its_making_to_its_end(tmp_path: Path) -> None:
+    async with running(tmp_path) as gateway:
+        made = await gateway.admin(
+            "POST", "/admin/api/clients", {"name": "app", "backend": "echo", "key_prefix": "sk-"}
+        )
+        assert made.status == 201
+        client, key = made.json["client"], made.json["api_key"]
+        assert key.startswith("sk-") and key not in str(client)
+        path = f"/admin/api/clients/{client['id']}"
+        assert (await gateway.admin("GET", path)).json == {"client": client}
+        assert (await gateway.admin("GET", "/admin/api/clients")).json == {"clients": [client]}
+        assert (await gateway.chat(key, CHAT)).status == 200
+
+        changed = await gateway.admin(
+            "PATCH", path, {"active": False, "rate_limit": {"requests_per_minute": 5}}
+        )
+        assert changed.json["client"]["active"] is False
+        assert changed.json["client"]["rate_limit"] == {**client["rate_limit"], "requests_per_minute": 5}
+        assert (await gateway.chat(key, CHAT)).status == 403  # at once
+
+        await gateway.admin("PATCH", path, {"active": True})
+        rotated = (await gateway.admin("POST", f"{path}/key")).json["api_key"]
+        assert (await gateway.chat(key, CHAT)).status == 401
+        assert (await gateway.chat(rotated, CHAT)).status == 200
+
+        gone = await gateway.admin("DELETE", path)
+        assert (gone.status, gone.body) == (204, b"")
+        assert (await gateway.chat(rotated, CHAT)).status == 401
+        assert (await gateway.admin("GET", path)).status == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"name": "a", "backend": "echo", "limits": {}}, "limits"),
+        ({"name": "a", "backend": "skynet"}, "backend"),
+        ({"backend": "echo"}, "name"),
+        (
+            {"name": "a", "backend": "echo", "rate_limit": {"requests_per_minute": -1}},
+            "rate_limit.requests_per_minute",
+        ),
+        ({"name": "a", "backend": "openai", "base_url": "ftp://x"}, "base_url"),
+        ({"name": "a", "backend": "openai", "base_url": "http://169.254.169.254/latest"}, "base_url"),
+        (b"{", None),
+        ([], None),
+    ],
+)
+@pytest.mark.gen_test(timeout=20)
+async def test_a_bad_field_is_refused_by_name(tmp_path: Path, body: Any, param: str | None) -> None:
+    async with running(tmp_path) as gateway:
+        answer = await gateway.admin("POST", "/admin/api/clients", body)
+    assert (answer.status, answer.json["error"]["param"]) == (400, param)
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Authorization": "Basic YWRtaW46d3Jvbmc="}, {"Authorization": "Bearer x"}]
+)
+@pytest.mark.gen_test(timeout=20)
+async def test_only_the_admin_may(tmp_path: Path, headers: dict[str, str]) -> None:
+    async with running(tmp_path) as gateway:
+        answer = await gateway.fetch("GET", "/admin/api/clients", headers)
+    assert answer.status == 401
+    assert answer.headers["www-authenticate"].startswith("Basic ")
+    assert "clients" not in answer.json
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_backend_is_tested_and_its_models_are_fetched(tmp_path: Path) -> None:
+    models = answer_json({"object": "list", "data": [{"id": "a"}, {"id": "b"}]})
+    async with FakeUpstream(models) as upstream, running(tmp_path) as gateway:
+        fields = {"backend": "openai-compatible", "base_url": upstream.url, "backend_api_key": "sk-up"}
+        _, client = await gateway.new_client(**fields, models=["a"])
+        path = f"/admin/api/clients/{client.id}"
+        tested = (await gateway.admin("POST", f"{path}/test")).json
+        fetched = (await gateway.admin("POST", f"{path}/models")).json
+        upstream.script = answer_json({"error": {"message": "bad key sk-up"}}, 401)
+        failed = (await gateway.admin("POST", f"{path}/test")).json
+    assert tested.keys() == {"ok", "latency_ms", "status", "message"}
+    assert (tested["ok"], tested["status"], tested["message"]) == (True, 200, "2 models")
+    assert fetched == {"models": ["a", "b"]}
+    assert (failed["ok"], failed["status"]) == (False, 502)
+    assert "sk-up" not in failed["message"]

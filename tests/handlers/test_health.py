@@ -1,0 +1,42 @@
+"""GET /health and /health/ready."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway import __version__
+from tests.running import running
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_the_process_is_up(tmp_path: Path) -> None:
+    async with running(tmp_path) as gateway:
+        answer = await gateway.fetch("GET", "/health")
+    assert (answer.status, answer.json) == (200, {"status": "ok", "version": __version__})
+    assert answer.headers["x-request-id"] and answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_ready_until_it_drains(tmp_path: Path) -> None:
+    async with running(tmp_path) as gateway:
+        ready = await gateway.fetch("GET", "/health/ready")
+        gateway.services.draining = True
+        draining = await gateway.fetch("GET", "/health/ready")
+    assert (ready.status, ready.json["status"], ready.json["database"]) == (200, "ready", "ok")
+    assert (draining.status, draining.json["status"]) == (503, "not ready")
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_database_that_does_not_answer_is_not_ready(tmp_path: Path) -> None:
+    async with running(tmp_path) as gateway:
+        await gateway.services.db.write(_lose_settings)
+        answer = await gateway.fetch("GET", "/health/ready")
+    assert (answer.status, answer.json["database"]) == (503, "unreachable")
+
+
+def _lose_settings() -> None:
+    from gateway.models import SettingRow
+
+    SettingRow.drop_table()
