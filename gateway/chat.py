@@ -354,7 +354,7 @@ class Chunk:
     tool_call: ToolCallDelta | None = None
     annotations: tuple[Json, ...] = ()
     part: Part | None = None
-    """A part that comes whole: an `Image`, an `Audio`, or a `Text` without text that carries a signature."""
+    """A part that comes whole: an `Image`, an `Audio`, an `Opaque`, or a `Text` that has but a signature."""
     logprobs: Json | None = None
     finish_reason: FinishReason | None = None
     stop_sequence: str | None = None

@@ -1,7 +1,7 @@
 """One connection to an upstream and the answer it carries: HTTP/1.1 (RFC 9112), parsed by llhttp.
 
 Rule: an answer ends whole or in an error, and a connection is used again only after a whole one. A piece is
-parsed, appended and, where somebody waits, one wake-up; one timer serves a connection for life, and is
+parsed, kept, and wakes who waits for it: no task, no timer. One timer serves a connection for life, and is
 re-armed only when it rings or must ring sooner.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from math import inf
 from typing import Protocol, cast
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from httptools import HttpParserError, HttpResponseParser
 
 from gateway.errors import UpstreamError, UpstreamTimeout
 
@@ -101,7 +101,7 @@ class Reply:
         pieces = self._pieces
         piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
-        if self._unread > HIGH_WATER and self._connection is not None:
+        if self._unread > HIGH_WATER and self._connection is not None and not self._connection.closed:
             self._connection.transport.resume_reading()
         self._unread = 0
         return piece
@@ -118,15 +118,10 @@ class Reply:
                 raise UpstreamError(f"the backend's answer is over {limit} bytes")
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def abandon(self) -> None:
-        """Nobody reads on: hang up, unless the answer has come whole."""
+    def abandon(self, error: UpstreamTimeout | None = None) -> None:
+        """Hang up, unless the answer has come whole; whoever still reads gets `error`."""
         if self._connection is not None:
-            self._connection.abort()
-
-    def expire(self, seconds: float) -> None:
-        """The call had `seconds` in total: fail it, unless it has come whole."""
-        if self._connection is not None:
-            self._connection.expire(seconds)
+            self._connection.abort(error)
 
     def _add(self, piece: bytes) -> bool:
         """Take a piece in. True when it is time to read no more for now."""
@@ -171,26 +166,6 @@ class Reply:
 class Connection(asyncio.Protocol):
     """The protocol of one socket. Between answers its `owner` has it, and any byte then ends it."""
 
-    __slots__ = (
-        "_complete",
-        "_deadline",
-        "_headers",
-        "_heard",
-        "_keep",
-        "_method",
-        "_overhead",
-        "_owner",
-        "_parser",
-        "_reply",
-        "_ring_at",
-        "_timeout_s",
-        "_timer",
-        "_until_close",
-        "_used",
-        "keep_alive_s",
-        "loop",
-        "transport",
-    )
     transport: asyncio.Transport
 
     def __init__(self, owner: Owner, keep_alive_s: float) -> None:
@@ -236,10 +211,6 @@ class Connection(asyncio.Protocol):
                 self._timer.cancel()
             self._arm()
 
-    def expire(self, seconds: float) -> None:
-        """The total time for the answer is over."""
-        self.abort(UpstreamTimeout(f"total timeout: {self._owner.name} was not done within {seconds:g} s"))
-
     def abort(self, error: UpstreamError | UpstreamTimeout | None = None) -> None:
         """Hang up now; an answer under way ends in `error`."""
         reply, self._reply = self._reply, None
@@ -279,7 +250,7 @@ class Connection(asyncio.Protocol):
         self._overhead += len(data)
         try:
             parser.feed_data(data)
-        except (HttpParserError, HttpParserUpgrade) as exc:
+        except HttpParserError as exc:
             self._keep = False
             if not self._complete:
                 error = exc.__context__
@@ -372,16 +343,10 @@ class Connection(asyncio.Protocol):
             return
         if self.loop.time() < self._deadline:  # it was put off meanwhile
             self._arm()
-        elif self._reply is None or self._reply.status:
-            self.abort(
-                UpstreamTimeout(f"idle timeout: {self._owner.name} sent nothing for {self._timeout_s:g} s")
-            )
         else:
-            self.abort(
-                UpstreamTimeout(
-                    f"first byte timeout: {self._owner.name} did not answer in {self._timeout_s:g} s"
-                )
-            )
+            which = "idle" if self._reply is None or self._reply.status else "first byte"
+            what = f"{which} timeout: {self._owner.name} sent nothing for {self._timeout_s:g} s"
+            self.abort(UpstreamTimeout(what))
 
     def _head_too_large(self) -> UpstreamError:
         return UpstreamError(f"{self._owner.name} answered with over {MAX_HEAD_BYTES} bytes of headers")

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import TracebackType
+from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from gateway import __version__
@@ -32,7 +33,18 @@ _OURS = frozenset(
 
 NEXT_ADDRESS_S = 3.0
 
-OriginKey = tuple[str, str, int]
+
+class OriginKey(NamedTuple):
+    """What connections are kept by. `host` is a name or an address, without brackets."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def name(self) -> str:
+        """`host:port`, for messages."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +114,7 @@ def parse_url(url: str) -> Address:
         f" {target} HTTP/1.1\r\nHost: {shown}\r\nUser-Agent: ai-gateway/{__version__}\r\n"
         "Accept-Encoding: identity\r\nConnection: keep-alive\r\n"
     )
-    return Address((parts.scheme, host, port), head.encode("ascii"))
+    return Address(OriginKey(parts.scheme, host, port), head.encode("ascii"))
 
 
 @lru_cache(maxsize=512)
@@ -178,7 +190,7 @@ class Pool:
     def counts(self) -> dict[str, ConnectionCount]:
         """Per origin, as `scheme://host:port`."""
         return {
-            f"{origin.key[0]}://{origin.name}": ConnectionCount(len(origin.connections), len(origin.idle))
+            f"{origin.key.scheme}://{origin.name}": ConnectionCount(len(origin.connections), len(origin.idle))
             for origin in self.origins.values()
         }
 
@@ -196,9 +208,8 @@ class Origin:
     __slots__ = ("connections", "idle", "key", "name", "opening", "pool", "waiters")
 
     def __init__(self, pool: Pool, key: OriginKey) -> None:
-        _, host, port = key
         self.key = key
-        self.name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.name = key.name
         self.pool = pool
         self.connections: set[Connection] = set()
         self.idle: list[Connection] = []
@@ -217,14 +228,17 @@ class Origin:
     def release(self, connection: Connection) -> None:
         """Take a connection back: for who waits longest, else for later."""
         pool = self.pool
+        if connection.closed or connection.keep_alive_s <= 0:
+            connection.abort()
+            return
         if waiter := self._next():
             waiter.set_result(connection)
             return
-        if connection.keep_alive_s <= 0 or not pool.settings.max_idle_connections:
-            connection.abort()
-            return
         if len(pool.idle) >= pool.settings.max_idle_connections:
-            next(iter(pool.idle)).abort()
+            oldest = next(iter(pool.idle), connection)
+            oldest.abort()
+            if oldest is connection:
+                return
         self.idle.append(connection)
         pool.idle[connection] = None
         connection.expect(connection.keep_alive_s)
@@ -290,7 +304,7 @@ class Origin:
         try:
             if self.pool.closed:
                 raise UpstreamError("the gateway is stopping")
-            connection = await self._reach(await self.pool.resolver.resolve(self.key[1]))
+            connection = await self._reach(await self.pool.resolver.resolve(self.key.host))
         except BaseException:
             self.opening -= 1
             self._free()
@@ -315,7 +329,8 @@ class Origin:
                         ssl=tls,
                         server_hostname=host if tls else None,
                     )
-                return connection
+                if not connection.closed:  # it may have hung up, or spoken unasked, meanwhile
+                    return connection
             except OSError as exc:  # TimeoutError and ssl.SSLError are among them
                 failure = exc
                 if isinstance(exc, ssl.SSLError):
@@ -397,7 +412,8 @@ class Exchange:
 
     def _expire(self) -> None:
         if self._reply is not None:
-            self._reply.expire(self._timeouts.total_s)
+            what = f"{self._address.origin.name} was not done within {self._timeouts.total_s:g} s"
+            self._reply.abandon(UpstreamTimeout(f"total timeout: {what}"))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -104,16 +104,12 @@ class FakeUpstream:
         self.accepted = 0
         self.sent = 0
         self.hung_up = asyncio.Event()
-        self.ca_file = _certificate() if tls else ""
+        self.ca_file = certificate() if tls else ""
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        context = None
-        if self.ca_file:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(self.ca_file)
-            context.set_alpn_protocols(["h2", "http/1.1"])
+        context = server_tls() if self.ca_file else None
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=context)
         self.port = self._server.sockets[0].getsockname()[1]
         self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.port}"
@@ -202,8 +198,16 @@ async def _read_request(reader: asyncio.StreamReader, number: int, gone: asyncio
     return Received(method, path, headers, body, number, gone)
 
 
+def server_tls() -> ssl.SSLContext:
+    """What a server with that certificate needs."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate())
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    return context
+
+
 @cache
-def _certificate() -> str:
+def certificate() -> str:
     """A PEM file with a fresh key and a certificate for this machine, signed with that key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "fake upstream")])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -26,8 +27,10 @@ from tests.fakes.upstream import (
     Received,
     answer_bytes,
     answer_sse,
+    certificate,
     chunk,
     head,
+    server_tls,
 )
 
 OK = answer_bytes(b"hello")
@@ -361,6 +364,7 @@ async def test_a_backend_that_sends_all_the_time_is_still_bound_by_the_total() -
     async with FakeUpstream(answer_sse([*[b"data: x\n\n"] * 10, stop])) as upstream, pool() as connections:
 
         async def keep_sending() -> None:
+            await until(lambda: upstream.sent)
             while not upstream.hung_up.is_set():
                 upstream.push(chunk(b"data: x\n\n"))
                 await asyncio.sleep(0.001)
@@ -571,6 +575,29 @@ async def test_tls_towards_a_server_that_speaks_none_is_an_error() -> None:
             UpstreamError, match=r"^127\.0\.0\.1:\d+ cannot be reached: TLS failed \(WRONG_VERSION"
         ):
             await call(connections, f"https://127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("speaks", [False, True])
+@asynchronous
+async def test_a_backend_that_hangs_up_or_speaks_before_it_is_asked_leaves_nothing_behind(
+    speaks: bool,
+) -> None:
+    context = server_tls()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # there the server's part of the handshake comes last
+
+    def welcome(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if speaks:
+            writer.write(b"".join(OK))  # type: ignore[arg-type]
+        writer.close()
+
+    async with (
+        await asyncio.start_server(welcome, "127.0.0.1", 0, ssl=context) as server,
+        pool(tls=tls_context(certificate())) as connections,
+    ):
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(UpstreamError, match=f"^127.0.0.1:{port} cannot be reached: it hung up$"):
+            await call(connections, f"https://127.0.0.1:{port}")
+        assert connections.counts() == {}
 
 
 @asynchronous
