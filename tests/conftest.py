@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def io_loop() -> Iterator[IOLoop]:
-    """The loop of tests marked `gen_test`: pytest-tornado's own way of making one is deprecated in Tornado."""
+    """The loop of tests marked `gen_test`: pytest-tornado makes it in a way that Tornado deprecates."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     yield IOLoop.current()

@@ -68,7 +68,7 @@ def interactions(
 ) -> list[Any]:
     """The recorded interactions of these provider folders (all, if none is named) as pytest parameters.
 
-    `ok=False` selects answers of status 400 and above. Without the folder: one parameter that skips, or fails under CI.
+    `ok=False` selects answers of status 400 and above. Without the folder: one parameter that skips.
     """
     if not FOLDER.is_dir():
         return [pytest.param(None, id="no-recordings", marks=pytest.mark.no_recordings)]

@@ -1,4 +1,4 @@
-"""The official OpenAI SDK in front of every wire format: the helpers that are strictest about what they get."""
+"""The official OpenAI SDK in front of every wire format: its helpers are strict about what they get."""
 
 from __future__ import annotations
 

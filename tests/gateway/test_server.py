@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.upstream import _certificate
+from tests.fakes.upstream import certificate
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "one two three"}]}
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith("AI_GATEWAY_")}
@@ -118,14 +118,14 @@ def test_sigterm_loses_no_row(tmp_path: Path) -> None:
 
 
 def test_tls_is_spoken_where_it_is_configured(tmp_path: Path) -> None:
-    certificate = _certificate()
+    pem = certificate()
     settings = {
         "AI_GATEWAY_SERVER_HTTPS_ENABLED": "true",
-        "AI_GATEWAY_SERVER_HTTPS_CERT_FILE": certificate,
-        "AI_GATEWAY_SERVER_HTTPS_KEY_FILE": certificate,
+        "AI_GATEWAY_SERVER_HTTPS_CERT_FILE": pem,
+        "AI_GATEWAY_SERVER_HTTPS_KEY_FILE": pem,
     }
     with serving(tmp_path, **settings) as (_, port, _):
-        context = ssl.create_default_context(cafile=certificate)
+        context = ssl.create_default_context(cafile=pem)
         connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=10)
         connection.request("GET", "/health")
         assert connection.getresponse().status == 200

@@ -1,4 +1,4 @@
-"""POST /v1/chat/completions through a real port: relayed and translated, streamed and not, and every way it ends."""
+"""POST /v1/chat/completions through a real port: relayed and translated, and every way it ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chat Completions towards OpenAI and its likes: recorded traffic, hand-written conversations, the table of differences."""
+"""Chat Completions towards OpenAI and its likes: recorded traffic, and the table of differences."""
 
 from __future__ import annotations
 
@@ -135,26 +135,37 @@ def meaning(body: dict[str, Any]) -> dict[str, Any]:
     if not kept.get("tools"):
         kept.pop("tools", None)
         kept.pop("tool_choice", None)  # refused without tools
-    for tool in kept.get("tools", []):  # hints for an Anthropic model behind OpenRouter
-        tool.pop("cache_control", None)
-        tool.pop("eager_input_streaming", None)
-    for message in kept["messages"]:
-        if not message.get("tool_calls"):
-            message.pop("tool_calls", None)
-        message.pop("prefix", None)  # Mistral's word for a message to be continued
-        message.pop("cache_control", None)
-        if message["role"] == "assistant":  # thoughts go back under one of two names
-            content = message.get("content")
-            if isinstance(content, list):
-                message["content"] = "".join(piece.get("text", "") for piece in content)
-            if not message.get("content"):
-                message.pop("content", None)
-            if "reasoning" in message:
-                message["reasoning_content"] = message.pop("reasoning")
-            message.pop("reasoning_details", None)
-        for piece in message["content"] if isinstance(message.get("content"), list) else []:
-            piece.pop("cache_control", None)
+    for tool in kept.get("tools", []):
+        without(tool, *HINTS)
+    kept["messages"] = [message_meaning(message) for message in kept["messages"]]
     return kept
+
+
+# For an Anthropic model behind OpenRouter; and Mistral's word for a message to be continued.
+HINTS = ("cache_control", "eager_input_streaming", "prefix")
+
+
+def without(value: dict[str, Any], *names: str) -> None:
+    for name in names:
+        value.pop(name, None)
+
+
+def message_meaning(message: dict[str, Any]) -> dict[str, Any]:
+    """A message without hints, its thoughts under one name."""
+    without(message, *HINTS, *([] if message.get("tool_calls") else ["tool_calls"]))
+    content = message.get("content")
+    if isinstance(content, list):
+        for piece in content:
+            without(piece, *HINTS)
+    if message["role"] == "assistant":
+        without(message, "reasoning_details")
+        if isinstance(content, list):
+            message["content"] = "".join(piece.get("text", "") for piece in content)
+        if not message.get("content"):
+            without(message, "content")
+        if "reasoning" in message:
+            message["reasoning_content"] = message.pop("reasoning")
+    return message
 
 
 @pytest.mark.parametrize(
