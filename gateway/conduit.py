@@ -20,8 +20,8 @@ from gateway.signatures import Collector, Signatures, parts_of
 from gateway.sse import ServerSentEvent, SSEDecoder, encode
 from gateway.usage import CallRecord
 
-_EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
-"""A line's end and a blank line; servers mix the three kinds."""
+_EVENT_END = re.compile(rb"\r?\n\r?\n|\r\r")
+"""The end of a line and a blank one. Servers mix LF and CRLF; after either, a CR waits for its LF."""
 
 
 class Conduit(Protocol):

@@ -11,7 +11,7 @@ from tornado.ioloop import IOLoop
 
 from tests.recordings import FOLDER
 
-pytest_plugins = ("tests.postgres",)
+pytest_plugins = ("tests.local_llm", "tests.postgres", "tests.redis_server")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.local_llm import MODEL
-
 
 @pytest.fixture(scope="session")
 def llm() -> Iterator[str]:
@@ -28,6 +26,3 @@ def llm() -> Iterator[str]:
             pytest.fail(f"the local model did not start: {process.stderr.read()[-500:]}")
         yield line.split()[1]
         process.terminate()
-
-
-__all__ = ["MODEL", "llm"]

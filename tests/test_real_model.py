@@ -12,10 +12,8 @@ from typing import Any
 import pytest
 from openai import AsyncOpenAI
 
-from tests.local_llm import MODEL, llm
+from gateway.local_llm import MODEL
 from tests.running import Running, running
-
-__all__ = ["llm"]
 
 BACKENDS = ["openai-compatible", "anthropic"]  # the server speaks both dialects
 QUESTION: Any = [{"role": "user", "content": "Say hello in one short sentence."}]
