@@ -391,24 +391,23 @@ class Exchange:
         if timeouts.total_s:
             self._expiry = asyncio.get_running_loop().call_later(timeouts.total_s, self._expire)
         connect_s = min(filter(None, (timeouts.connect_s, timeouts.total_s)), default=0.0)
-        fresh = False
+        origin = pool.origin(self._address.origin)
         try:
-            while True:
-                origin = pool.origin(self._address.origin)
-                connection = (None if fresh else origin.reuse()) or await origin.open(connect_s)
-                try:
-                    reply = self._reply = connection.send(
-                        self._method, self._request, timeouts.idle_s, pool.settings.max_response_bytes
-                    )
-                    await reply.head(timeouts.first_byte_s)
-                    return reply
-                except StaleConnection:
-                    if fresh:
-                        raise
-                    fresh = True
+            try:
+                return await self._send(origin.reuse() or await origin.open(connect_s))
+            except StaleConnection:
+                return await self._send(await pool.origin(origin.key).open(connect_s))
         except BaseException:
             await self.__aexit__(None, None, None)
             raise
+
+    async def _send(self, connection: Connection) -> Reply:
+        settings, timeouts = self._pool.settings, self._timeouts
+        reply = self._reply = connection.send(
+            self._method, self._request, timeouts.idle_s, settings.max_response_bytes
+        )
+        await reply.head(timeouts.first_byte_s)
+        return reply
 
     def _expire(self) -> None:
         if self._reply is not None:

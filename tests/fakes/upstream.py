@@ -5,7 +5,7 @@
         assert upstream.requests[0].json == {...}
 
 An answer is a list of steps: bytes to send, an `asyncio.Event` to wait for (instead of sleeping),
-HANG (say nothing more until the caller hangs up), CLOSE (hang up) or RESET (hang up and drop what is unsent).
+HANG (say nothing more until the caller hangs up), CLOSE (hang up) or RESET (hang up without a goodbye).
 The script is one answer for every request, or a callable that is given the `Received` request.
 """
 
@@ -18,7 +18,9 @@ import datetime
 import ipaddress
 import json
 import os
+import socket
 import ssl
+import struct
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -184,6 +186,8 @@ class FakeUpstream:
         elif step is CLOSE:
             writer.close()
         else:
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             writer.transport.abort()
 
 

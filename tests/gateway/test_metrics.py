@@ -136,11 +136,12 @@ def test_requests_in_flight_are_counted_down_on_every_way_out() -> None:
     assert value(metrics, "requests_in_progress") == 0
 
 
-def test_active_clients_are_as_told_last() -> None:
-    metrics = Metrics()
-    metrics.set_active_clients(5)
-    metrics.set_active_clients(3)
-    assert value(metrics, "active_clients") == 3
+def test_active_clients_are_asked_for_when_the_page_is_read() -> None:
+    metrics, clients = Metrics(), ["a", "b"]
+    metrics.count_active_clients(lambda: len(clients))
+    assert value(metrics, "active_clients") == 2
+    clients.pop()
+    assert value(metrics, "active_clients") == 1
 
 
 def test_two_gateways_in_one_process_count_apart() -> None:

@@ -227,6 +227,30 @@ async def test_a_connection_found_dead_is_replaced_by_a_fresh_one_although_other
 
 
 @asynchronous
+async def test_a_fresh_connection_takes_the_place_of_an_idle_one_where_all_places_are_taken() -> None:
+    async with FakeUpstream(OK) as upstream, pool(max_connections_per_origin=1) as connections:
+        await call(connections, upstream.url)
+        (origin,) = connections.origins.values()
+        origin.release(await origin.open(1))
+        assert connections.counts() == {upstream.url: pool_module.ConnectionCount(open=1, idle=1)}
+        assert await call(connections, upstream.url) == b"hello"
+        assert upstream.accepted == 2
+
+
+@asynchronous
+async def test_a_connection_that_died_in_the_hand_is_not_kept() -> None:
+    async with FakeUpstream(OK) as upstream, pool() as connections:
+        await call(connections, upstream.url)
+        (origin,) = connections.origins.values()
+        connection = origin.reuse()
+        assert connection is not None
+        connection.abort()
+        origin.release(connection)
+        assert not connections.idle
+        assert connections.counts() == {}
+
+
+@asynchronous
 async def test_a_fresh_connection_that_dies_is_not_replaced() -> None:
     async with FakeUpstream([CLOSE]) as upstream, pool() as connections:
         with pytest.raises(UpstreamError, match="broke off before its answer"):
@@ -359,6 +383,22 @@ async def test_a_backend_that_is_too_slow_is_hung_up_on(timeout: str, answer: An
 
 
 @asynchronous
+async def test_no_timer_outlives_its_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    timers: list[asyncio.TimerHandle] = []
+    call_later = loop.call_later
+
+    def record(*args: Any) -> asyncio.TimerHandle:
+        timers.append(call_later(*args))
+        return timers[-1]
+
+    async with FakeUpstream(OK) as upstream, pool() as connections:
+        monkeypatch.setattr(loop, "call_later", record)
+        assert await call(connections, upstream.url, total_s=5) == b"hello"
+        assert [timer.cancelled() for timer in timers] == [True]
+
+
+@asynchronous
 async def test_a_backend_that_sends_all_the_time_is_still_bound_by_the_total() -> None:
     stop = asyncio.Event()
     async with FakeUpstream(answer_sse([*[b"data: x\n\n"] * 10, stop])) as upstream, pool() as connections:
@@ -376,14 +416,15 @@ async def test_a_backend_that_sends_all_the_time_is_still_bound_by_the_total() -
 
 @asynchronous
 async def test_a_reader_that_takes_its_time_is_not_the_backend_s_fault() -> None:
-    async with FakeUpstream(
-        answer_sse([b"data: 1\n\n", gate := asyncio.Event(), b"data: 2\n\n"])
-    ) as upstream:
-        async with pool() as connections, post(connections, upstream.url, idle_s=SHORT) as reply:
+    gates = [asyncio.Event(), asyncio.Event()]
+    answer = answer_sse([gates[0], b"data: 1\n\n", gates[1], b"data: 2\n\n"])
+    async with FakeUpstream(answer) as upstream, pool() as connections:
+        async with post(connections, upstream.url, idle_s=SHORT) as reply:
             pieces = reply.pieces()
-            await anext(pieces)
+            asyncio.get_running_loop().call_soon(gates[0].set)
+            assert await anext(pieces) == b"data: 1\n\n"
             await asyncio.sleep(2 * SHORT)
-            gate.set()
+            gates[1].set()
             assert await anext(pieces) == b"data: 2\n\n"
 
 
@@ -559,7 +600,7 @@ async def test_a_certificate_that_is_not_accepted_is_an_error(
     host: str, trusted: bool, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with FakeUpstream(OK, tls=True) as upstream:
-        resolved = [(2, 1, 6, "", ("127.0.0.1", 0))]
+        resolved = [(2, 1, 6, "", (address, 0)) for address in ("127.0.0.1", "127.0.0.3")]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: resolved)
         async with pool(tls=tls_context(upstream.ca_file if trusted else "")) as connections:
             with pytest.raises(UpstreamError) as raised:
