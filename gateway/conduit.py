@@ -103,6 +103,8 @@ class Relay:
     def _read(self, event: ServerSentEvent, last: bool) -> bool:
         self._ended |= event.data.startswith(self._dialect.done)
         try:
+            if last and not event.data:
+                raise UpstreamError("the backend's stream broke off inside an event")
             self._note(self._reader.feed(event))
         except GatewayError as error:
             if last:

@@ -33,6 +33,7 @@ from gateway.jsonio import Members, Raw, dumps, loads
 from gateway.providers.anthropic_request import DIALECT, ORIGIN, translate
 from gateway.providers.base import ModelInfo, Provider, StreamReader, Target, UpstreamRequest, endpoint
 from gateway.providers.faults import fault, fault_in
+from gateway.providers.lenient import as_count, as_object, as_objects, as_text, json_object
 from gateway.sse import ServerSentEvent
 
 BASE_URL = "https://api.anthropic.com/v1"
@@ -75,21 +76,21 @@ class Anthropic:
 
     def parse(self, body: bytes) -> ChatReply:
         """Read a whole answer. Raises what its `error` member means, or `UpstreamError` when it is none."""
-        data = _object(body)
+        data = json_object(body)
         content = data.get("content")
         if not isinstance(content, list):
             if data.get("error"):
                 raise fault_in(data)
             raise UpstreamError("the backend answered without content")
-        usage = _dict(data, "usage")
+        usage = as_object(data.get("usage"))
         choice = Choice(
             Message("assistant", tuple(_parts(content))),
             _finish_reason(data),
-            stop_sequence=_str(data, "stop_sequence") or None,
+            stop_sequence=as_text(data.get("stop_sequence")) or None,
         )
         return ChatReply(
-            id=_str(data, "id"),
-            model=_str(data, "model"),
+            id=as_text(data.get("id")),
+            model=as_text(data.get("model")),
             choices=(choice,),
             usage=_usage(usage) if usage else None,
             service_tier=_service_tier(usage),
@@ -110,11 +111,11 @@ class Anthropic:
 
     def parse_models(self, body: bytes) -> tuple[ModelInfo, ...]:
         """Read that list; compatible servers answer with OpenAI's (`created` in place of `created_at`)."""
-        data = _object(body).get("data")
+        data = json_object(body).get("data")
         if not isinstance(data, list):
             raise UpstreamError("the backend answered without a list of models")
         return tuple(
-            ModelInfo(item["id"], _created(item), _str(item, "owned_by") or ORIGIN)
+            ModelInfo(item["id"], _created(item), as_text(item.get("owned_by")) or ORIGIN)
             for item in data
             if isinstance(item, dict) and isinstance(item.get("id"), str)
         )
@@ -129,16 +130,6 @@ def _headers(target: Target) -> dict[str, str]:
     if target.api_key:
         headers["x-api-key"] = target.api_key.reveal()
     return headers
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        data = loads(body)
-    except ValueError as exc:
-        raise UpstreamError("the backend answered with something that is not JSON") from exc
-    if not isinstance(data, dict):
-        raise UpstreamError("the backend answered with JSON that is not an object")
-    return data
 
 
 def _created(item: Json) -> int:
@@ -170,25 +161,27 @@ def _parts(content: list[Any]) -> Iterator[Part]:
 
 def _part(block: Json, at: int) -> Part:
     """A whole block. `at` is how many characters of text stand before it in the answer."""
-    mapper = _PARTS.get(_str(block, "type"))
+    mapper = _PARTS.get(as_text(block.get("type")))
     return Opaque(DIALECT, block) if mapper is None else mapper(block, at)
 
 
 def _text_part(block: Json, at: int) -> Part:
-    text = _str(block, "text")
+    text = as_text(block.get("text"))
     return Text(text, tuple(_annotations(block.get("citations"), at, at + len(text))))
 
 
 def _thinking_part(block: Json, at: int) -> Part:
-    return Thinking(_str(block, "thinking"), _str(block, "signature") or None, origin=ORIGIN)
+    return Thinking(as_text(block.get("thinking")), as_text(block.get("signature")) or None, origin=ORIGIN)
 
 
 def _redacted_part(block: Json, at: int) -> Thinking:
-    return Thinking(redacted=_str(block, "data"), origin=ORIGIN)
+    return Thinking(redacted=as_text(block.get("data")), origin=ORIGIN)
 
 
 def _call_part(block: Json, at: int) -> ToolCall:
-    return ToolCall(_str(block, "id"), _str(block, "name"), dumps(block.get("input") or {}).decode())
+    return ToolCall(
+        as_text(block.get("id")), as_text(block.get("name")), dumps(block.get("input") or {}).decode()
+    )
 
 
 _PARTS: Mapping[str, Callable[[Json, int], Part]] = {
@@ -201,16 +194,16 @@ _PARTS: Mapping[str, Callable[[Json, int], Part]] = {
 
 def _annotations(citations: Any, start: int, end: int) -> Iterator[Json]:
     """Citations of the text from `start` to `end`: OpenAI's form for a page, else as they are."""
-    for citation in citations if isinstance(citations, list) else ():
-        if url := _str(citation, "url"):
-            page = {"url": url, "title": _str(citation, "title")}
+    for citation in as_objects(citations):
+        if url := as_text(citation.get("url")):
+            page = {"url": url, "title": as_text(citation.get("title"))}
             yield {"type": "url_citation", "url_citation": {"start_index": start, "end_index": end, **page}}
-        elif isinstance(citation, dict):
+        else:
             yield citation
 
 
 def _finish_reason(held: Json) -> FinishReason:
-    return FINISH_REASONS.get(_str(held, "stop_reason"), "stop")
+    return FINISH_REASONS.get(as_text(held.get("stop_reason")), "stop")
 
 
 def _usage(native: Json) -> Usage:
@@ -218,36 +211,20 @@ def _usage(native: Json) -> Usage:
 
     What compaction and the advisor used (`iterations`) is in no total of Anthropic's, and so in none here.
     """
-    output = _count(native, "output_tokens")
-    thought = min(_count(_dict(native, "output_tokens_details"), "thinking_tokens"), output)
+    output = as_count(native.get("output_tokens"))
+    thought = min(as_count(as_object(native.get("output_tokens_details")).get("thinking_tokens")), output)
     return Usage(
-        input_tokens=_count(native, "input_tokens"),
-        cache_read_tokens=_count(native, "cache_read_input_tokens"),
-        cache_write_tokens=_count(native, "cache_creation_input_tokens"),
+        input_tokens=as_count(native.get("input_tokens")),
+        cache_read_tokens=as_count(native.get("cache_read_input_tokens")),
+        cache_write_tokens=as_count(native.get("cache_creation_input_tokens")),
         output_tokens=output - thought,
         reasoning_tokens=thought,
     )
 
 
-def _count(counts: Json, name: str) -> int:
-    value = counts.get(name)
-    return value if isinstance(value, int) else 0
-
-
 def _service_tier(usage: Json) -> str | None:
-    tier = _str(usage, "service_tier")
+    tier = as_text(usage.get("service_tier"))
     return "default" if tier == "standard" else tier or None
-
-
-def _str(held: Any, name: str) -> str:
-    """A member that ought to be text: servers leave it out, send null, or worse."""
-    value = held.get(name) if isinstance(held, dict) else None
-    return value if isinstance(value, str) else ""
-
-
-def _dict(held: Json, name: str) -> dict[str, Any]:
-    value = held.get(name)
-    return value if isinstance(value, dict) else {}
 
 
 # --- the answer, streamed ---
@@ -269,7 +246,7 @@ class _Open:
         """Fold a delta in; of an unknown kind, by joining texts and replacing anything else."""
         for name, value in delta.items():
             if name == "partial_json":
-                self.json.append(_str(delta, name))
+                self.json.append(as_text(delta.get(name)))
             elif name != "type":
                 held = self.native.get(name)
                 self.native[name] = (
@@ -295,10 +272,10 @@ class _TextBlock(_Open):
         yield from self.delta(self.native)
 
     def delta(self, delta: Json) -> Iterator[Chunk]:
-        if text := _str(delta, "text"):
+        if text := as_text(delta.get("text")):
             self.reader.length += len(text)
             yield Chunk(text=text)
-        if citation := _dict(delta, "citation"):
+        if citation := as_object(delta.get("citation")):
             self.citations.append(citation)
 
     def stop(self) -> Iterator[Chunk]:
@@ -311,13 +288,13 @@ class _ThinkingBlock(_Open):
         yield from self.delta(self.native)
 
     def delta(self, delta: Json) -> Iterator[Chunk]:
-        if text := _str(delta, "thinking"):
+        if text := as_text(delta.get("thinking")):
             yield Chunk(reasoning=text)
-        if signature := _str(delta, "signature"):
+        if signature := as_text(delta.get("signature")):
             self.native["signature"] = signature
 
     def stop(self) -> Iterator[Chunk]:
-        if signature := _str(self.native, "signature"):
+        if signature := as_text(self.native.get("signature")):
             yield Chunk(thinking=Thinking(signature=signature, origin=ORIGIN))
 
 
@@ -330,10 +307,14 @@ class _CallBlock(_Open):
     def start(self) -> Iterator[Chunk]:
         self.index = self.reader.calls
         self.reader.calls += 1
-        yield Chunk(tool_call=ToolCallDelta(self.index, _str(self.native, "id"), _str(self.native, "name")))
+        yield Chunk(
+            tool_call=ToolCallDelta(
+                self.index, as_text(self.native.get("id")), as_text(self.native.get("name"))
+            )
+        )
 
     def delta(self, delta: Json) -> Iterator[Chunk]:
-        if piece := _str(delta, "partial_json"):
+        if piece := as_text(delta.get("partial_json")):
             self.json.append(piece)
             yield Chunk(tool_call=ToolCallDelta(self.index, arguments=piece))
 
@@ -366,8 +347,8 @@ class AnthropicReader:
         """Turn one event into chunks. Raises what an `error` event means."""
         if self._done:  # some servers add a [DONE]
             return
-        data = _object(event.data)
-        handle = _EVENTS.get(_str(data, "type") or event.event)
+        data = json_object(event.data)
+        handle = _EVENTS.get(as_text(data.get("type")) or event.event)
         if handle is not None:
             yield from handle(self, data)
         elif data.get("error"):
@@ -380,37 +361,37 @@ class AnthropicReader:
         yield from ()
 
     def _message_start(self, data: Json) -> Iterator[Chunk]:
-        message = _dict(data, "message")
-        usage = _dict(message, "usage")
+        message = as_object(data.get("message"))
+        usage = as_object(message.get("usage"))
         self._usage.update(usage)
         yield Chunk(
-            id=_str(message, "id"),
-            model=_str(message, "model"),
+            id=as_text(message.get("id")),
+            model=as_text(message.get("model")),
             usage=_usage(self._usage) if usage else None,
             service_tier=_service_tier(usage),
         )
 
     def _block_start(self, data: Json) -> Iterator[Chunk]:
-        native = dict(_dict(data, "content_block"))
-        block = _STREAMED.get(_str(native, "type"), _Open)(native, self)
-        self._blocks[_count(data, "index")] = block
+        native = dict(as_object(data.get("content_block")))
+        block = _STREAMED.get(as_text(native.get("type")), _Open)(native, self)
+        self._blocks[as_count(data.get("index"))] = block
         yield from block.start()
 
     def _block_delta(self, data: Json) -> Iterator[Chunk]:
-        block = self._blocks.get(_count(data, "index"))
+        block = self._blocks.get(as_count(data.get("index")))
         if block is None:
             raise UpstreamError("the backend sent a piece of a block that it had not begun")
-        yield from block.delta(_dict(data, "delta"))
+        yield from block.delta(as_object(data.get("delta")))
 
     def _block_stop(self, data: Json) -> Iterator[Chunk]:
-        block = self._blocks.pop(_count(data, "index"), None)
+        block = self._blocks.pop(as_count(data.get("index")), None)
         if block is not None:
             yield from block.stop()
 
     def _message_delta(self, data: Json) -> Iterator[Chunk]:
         """The last one wins; its usage is cumulative, and what it leaves out stays as it was."""
-        self._stop = _dict(data, "delta") or self._stop
-        if usage := _dict(data, "usage"):
+        self._stop = as_object(data.get("delta")) or self._stop
+        if usage := as_object(data.get("usage")):
             self._usage.update({name: value for name, value in usage.items() if value is not None})
             yield Chunk(usage=_usage(self._usage))
 
@@ -420,7 +401,7 @@ class AnthropicReader:
             yield from block.stop()
         yield Chunk(
             finish_reason=_finish_reason(self._stop),
-            stop_sequence=_str(self._stop, "stop_sequence") or None,
+            stop_sequence=as_text(self._stop.get("stop_sequence")) or None,
         )
 
 

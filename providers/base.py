@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from gateway.chat import ChatReply, ChatRequest, Chunk
 from gateway.errors import BadRequest, GatewayError
@@ -117,16 +117,22 @@ def endpoint(base_url: str, default: str, path: str) -> str:
     if "://" not in base:
         host = base.partition("/")[0]
         base = ("http://" if ":" in host or "." not in host else "https://") + base
-    parts = urlsplit(base)
-    if (
-        parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or parts.username
-        or parts.query
-        or parts.fragment
-    ):
+    parts = _split(base)
+    if parts is None:
         raise BadRequest(
-            "base_url must be http(s)://host[:port][/path], without user, query or fragment", param="base_url"
+            "base_url must be http(s)://host[:port][/path], without user, query, fragment or spaces",
+            param="base_url",
         )
     prefix = parts.path.rstrip("/") or urlsplit(default).path.rstrip("/")
     return urlunsplit((parts.scheme, parts.netloc, prefix + path, "", ""))
+
+
+def _split(base: str) -> SplitResult | None:
+    """The parts of a base URL, None when it is none."""
+    try:
+        parts = urlsplit(base)
+        named = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is no number, a bracket that does not close
+        return None
+    odd = "@" in parts.netloc or parts.query or parts.fragment or " " in base or not base.isprintable()
+    return parts if named and not odd else None

@@ -32,10 +32,11 @@ from gateway.chat import (
     Usage,
 )
 from gateway.errors import GatewayError, UpstreamError
-from gateway.jsonio import Members, dumps, loads
+from gateway.jsonio import Members, dumps
 from gateway.providers.base import ModelInfo, Provider, StreamReader, Target, UpstreamRequest, endpoint
 from gateway.providers.faults import fault, fault_in
 from gateway.providers.gemini_request import BASE_URL, DIALECT, translate
+from gateway.providers.lenient import as_count, as_object, as_objects, as_text, json_object
 from gateway.sse import DONE, ServerSentEvent
 
 FINISH_REASONS: Mapping[str, FinishReason] = {
@@ -92,9 +93,9 @@ class Gemini:
     def parse(self, body: bytes) -> ChatReply:
         """Read a whole answer. Raises what its `error` member means, or `UpstreamError` when it is none."""
         data = _answer(body)
-        reply_id = _string(data.get("responseId"))
+        reply_id = as_text(data.get("responseId"))
         states, choices = [], []
-        for position, candidate in enumerate(_objects(data.get("candidates"))):
+        for position, candidate in enumerate(as_objects(data.get("candidates"))):
             state = _Candidate(_index(candidate, position), reply_id)
             parts = tuple(state.parts(candidate))
             parts = _cited(parts, state.citations(candidate))
@@ -108,7 +109,7 @@ class Gemini:
         usage = data.get("usageMetadata")
         return ChatReply(
             id=reply_id,
-            model=_string(data.get("modelVersion")),
+            model=as_text(data.get("modelVersion")),
             choices=tuple(choices),
             usage=_usage(usage) if isinstance(usage, dict) else None,
             service_tier=_tier(usage),
@@ -128,7 +129,7 @@ class Gemini:
 
     def parse_models(self, body: bytes) -> tuple[ModelInfo, ...]:
         """Google's list; ids are OpenAI's way, without `models/`."""
-        names = (_string(row.get("name")) for row in _objects(_answer(body).get("models")))
+        names = (as_text(row.get("name")) for row in as_objects(_answer(body).get("models")))
         return tuple(ModelInfo(name.removeprefix("models/"), owned_by="google") for name in names if name)
 
 
@@ -173,7 +174,7 @@ class _Candidate:
         reason = candidate.get("finishReason")
         if isinstance(reason, str) and reason != "FINISH_REASON_UNSPECIFIED":
             self.reason = reason
-        for native in _objects(_object(candidate.get("content")).get("parts")):
+        for native in as_objects(as_object(candidate.get("content")).get("parts")):
             part = self._part(native)
             if part is None:
                 continue
@@ -183,7 +184,7 @@ class _Candidate:
             yield part
 
     def _part(self, native: Json) -> Part | None:
-        signature = _string(native.get("thoughtSignature")) or None
+        signature = as_text(native.get("thoughtSignature")) or None
         if isinstance(call := native.get("functionCall"), dict):
             return self._call(call, signature)
         if isinstance(blob := native.get("inlineData"), dict):
@@ -191,7 +192,7 @@ class _Candidate:
             return _blob(blob) or Opaque(DIALECT, native)
         if native.keys() - _PLAIN:
             return Opaque(DIALECT, native)
-        text = _string(native.get("text"))
+        text = as_text(native.get("text"))
         if not text and not signature:
             return None
         if native.get("thought"):
@@ -199,12 +200,12 @@ class _Candidate:
         return Text(text, signature=signature)
 
     def _call(self, call: Json, signature: str | None) -> ToolCall:
-        name = _string(call.get("name"))
+        name = as_text(call.get("name"))
         arguments = dumps(call.get("args") or {}).decode()
         seed = f"{self.reply_id}/{self.index}/{self.calls}/{name}/{arguments}"
         self.calls += 1
         # 2.5 and older give no id. The same answer has the same ids, streamed or not.
-        id_ = _string(call.get("id")) or "call_" + sha256(seed.encode("utf-8", "replace")).hexdigest()[:24]
+        id_ = as_text(call.get("id")) or "call_" + sha256(seed.encode("utf-8", "replace")).hexdigest()[:24]
         return ToolCall(id_, name, arguments, signature=signature)
 
     def citations(self, candidate: Json) -> tuple[Json, ...]:
@@ -213,7 +214,7 @@ class _Candidate:
         if not grounding and not citing:
             return ()
         said = "".join(self._said)
-        found = [*_grounding(_object(grounding), said), *_citations(_object(citing), said)]
+        found = [*_grounding(as_object(grounding), said), *_citations(as_object(citing), said)]
         fresh = tuple(annotation for annotation in found if annotation not in self._cited)
         self._cited += fresh
         return fresh
@@ -257,7 +258,7 @@ _AUDIO_FORMATS: Mapping[str, str] = {
 
 
 def _blob(blob: Json) -> Part | None:
-    kind, data = _string(blob.get("mimeType")), _string(blob.get("data"))
+    kind, data = as_text(blob.get("mimeType")), as_text(blob.get("data"))
     family, _, rest = kind.partition("/")
     if family == "image":
         return Image(data=data, media_type=kind)
@@ -268,7 +269,7 @@ def _blob(blob: Json) -> Part | None:
 
 
 def _blocked(data: Json) -> bool:
-    return bool(_object(data.get("promptFeedback")).get("blockReason"))
+    return bool(as_object(data.get("promptFeedback")).get("blockReason"))
 
 
 @dataclass(slots=True)
@@ -289,19 +290,19 @@ class GeminiReader:
         data = _answer(event.data)
         if not self._begun:
             self._begun = True
-            self._reply_id = _string(data.get("responseId"))
+            self._reply_id = as_text(data.get("responseId"))
             yield Chunk(
                 id=self._reply_id,
-                model=_string(data.get("modelVersion")),
+                model=as_text(data.get("modelVersion")),
                 service_tier=_tier(data.get("usageMetadata")),
             )
-        for position, candidate in enumerate(_objects(data.get("candidates"))):
+        for position, candidate in enumerate(as_objects(data.get("candidates"))):
             index = _index(candidate, position)
             state = self._candidates.setdefault(index, _Candidate(index, self._reply_id))
             yield from _candidate_chunks(state, candidate)
         self._blocked = self._blocked or _blocked(data)
         # Cumulative, but a later event may lack what an earlier one had: the last count that is not 0 holds.
-        self._counts |= {name: value for name, value in _object(data.get("usageMetadata")).items() if value}
+        self._counts |= {name: value for name, value in as_object(data.get("usageMetadata")).items() if value}
         if self._counts and (usage := _usage(self._counts)) != self._usage:
             self._usage = usage
             yield Chunk(usage=usage)
@@ -357,26 +358,26 @@ def _part_chunks(state: _Candidate, part: Part) -> Iterator[Chunk]:
 
 def _grounding(grounding: Json, said: str) -> Iterator[Json]:
     """The sources of each supported segment, as OpenAI's annotations."""
-    sources = [_source(chunk) for chunk in _objects(grounding.get("groundingChunks"))]
-    for support in _objects(grounding.get("groundingSupports")):
-        segment = _object(support.get("segment"))
+    sources = [_source(chunk) for chunk in as_objects(grounding.get("groundingChunks"))]
+    for support in as_objects(grounding.get("groundingSupports")):
+        segment = as_object(support.get("segment"))
         start, end = _span(segment, said)
         numbers = support.get("groundingChunkIndices")
         for number in numbers if isinstance(numbers, list) else ():
             if isinstance(number, int) and 0 <= number < len(sources) and (source := sources[number]):
-                yield _citation(start, end, _string(source.get("uri")), _string(source.get("title")))
+                yield _citation(start, end, as_text(source.get("uri")), as_text(source.get("title")))
 
 
 def _source(chunk: Json) -> Json | None:
     """What the chunk tells of its page (on the web, in a file store, on a map), if it has an address."""
-    kinds = (_object(chunk.get(kind)) for kind in ("web", "retrievedContext", "maps"))
+    kinds = (as_object(chunk.get(kind)) for kind in ("web", "retrievedContext", "maps"))
     return next((kind for kind in kinds if kind.get("uri")), None)
 
 
 def _citations(citing: Json, said: str) -> Iterator[Json]:
-    for source in _objects(citing.get("citationSources") or citing.get("citations")):
-        if uri := _string(source.get("uri")):
-            yield _citation(*_span(source, said), uri, _string(source.get("title")))
+    for source in as_objects(citing.get("citationSources") or citing.get("citations")):
+        if uri := as_text(source.get("uri")):
+            yield _citation(*_span(source, said), uri, as_text(source.get("title")))
 
 
 def _citation(start: int, end: int, url: str, title: str) -> Json:
@@ -386,8 +387,8 @@ def _citation(start: int, end: int, url: str, title: str) -> Json:
 
 def _span(segment: Json, said: str) -> tuple[int, int]:
     """Where the segment stands, in characters: Google counts bytes of UTF-8, and mostly repeats the text."""
-    octets, repeated = said.encode("utf-8", "surrogatepass"), _string(segment.get("text"))
-    begin, end = _int(segment.get("startIndex")), _int(segment.get("endIndex"))
+    octets, repeated = said.encode("utf-8", "surrogatepass"), as_text(segment.get("text"))
+    begin, end = as_count(segment.get("startIndex")), as_count(segment.get("endIndex"))
     start, text = len(octets[:begin].decode("utf-8", "ignore")), octets[begin:end].decode("utf-8", "ignore")
     if repeated and repeated != text and (found := said.find(repeated)) >= 0:
         return found, found + len(repeated)
@@ -404,9 +405,9 @@ def _cited(parts: tuple[Part, ...], annotations: tuple[Json, ...]) -> tuple[Part
 
 
 def _logprobs(candidate: Json) -> Json | None:
-    result = _object(candidate.get("logprobsResult"))
-    chosen = _objects(result.get("chosenCandidates"))
-    tops = [_objects(top.get("candidates")) for top in _objects(result.get("topCandidates"))]
+    result = as_object(candidate.get("logprobsResult"))
+    chosen = as_objects(result.get("chosenCandidates"))
+    tops = [as_objects(top.get("candidates")) for top in as_objects(result.get("topCandidates"))]
     content = [
         {**_token(token), "top_logprobs": [_token(top) for top in (tops[at] if at < len(tops) else [])]}
         for at, token in enumerate(chosen)
@@ -415,34 +416,34 @@ def _logprobs(candidate: Json) -> Json | None:
 
 
 def _token(token: Json) -> dict[str, Any]:
-    text = _string(token.get("token"))
+    text = as_text(token.get("token"))
     octets = list(text.encode("utf-8", "surrogatepass"))
     return {"token": text, "bytes": octets, "logprob": token.get("logProbability", 0.0)}
 
 
 def _usage(counts: Json) -> Usage:
     """Google's counts in disjoint classes: the prompt's include the cached, not what tools fed back."""
-    cached = _int(counts.get("cachedContentTokenCount"))
-    fed = _int(counts.get("promptTokenCount")) + _int(counts.get("toolUsePromptTokenCount"))
+    cached = as_count(counts.get("cachedContentTokenCount"))
+    fed = as_count(counts.get("promptTokenCount")) + as_count(counts.get("toolUsePromptTokenCount"))
     heard = _audio_tokens(counts, "promptTokensDetails") + _audio_tokens(counts, "toolUsePromptTokensDetails")
     spoken = _audio_tokens(counts, "candidatesTokensDetails")
     return Usage(
         input_tokens=max(0, fed - cached),
         cache_read_tokens=cached,
-        output_tokens=_int(counts.get("candidatesTokenCount")),
-        reasoning_tokens=_int(counts.get("thoughtsTokenCount")),
+        output_tokens=as_count(counts.get("candidatesTokenCount")),
+        reasoning_tokens=as_count(counts.get("thoughtsTokenCount")),
         input_details={"audio_tokens": heard} if heard else {},
         output_details={"audio_tokens": spoken} if spoken else {},
     )
 
 
 def _audio_tokens(counts: Json, name: str) -> int:
-    rows = _objects(counts.get(name))
-    return sum(_int(row.get("tokenCount")) for row in rows if row.get("modality") == "AUDIO")
+    rows = as_objects(counts.get(name))
+    return sum(as_count(row.get("tokenCount")) for row in rows if row.get("modality") == "AUDIO")
 
 
 def _tier(usage: Any) -> str | None:
-    tier = _string(_object(usage).get("serviceTier"))
+    tier = as_text(as_object(usage).get("serviceTier"))
     return {"standard": "default"}.get(tier, tier) or None
 
 
@@ -450,31 +451,7 @@ def _tier(usage: Any) -> str | None:
 
 
 def _answer(body: bytes) -> dict[str, Any]:
-    try:
-        data = loads(body)
-    except ValueError as exc:
-        raise UpstreamError("Gemini answered what is no JSON") from exc
-    if not isinstance(data, dict):
-        raise UpstreamError("Gemini answered what is no object")
+    data = json_object(body)
     if data.get("error"):
         raise fault_in(data)
     return data
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _string(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _int(value: Any) -> int:
-    """A count; proto JSON may write 64-bit ones as strings."""
-    if isinstance(value, str) and value.isdecimal():
-        return int(value)
-    return value if isinstance(value, int) else 0

@@ -197,10 +197,10 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"base_url": "http://user:pass@host/"}, "base_url", "without user"),
     ({"base_url": "http://host/v1?x=1"}, "base_url", "without user, query"),
     ({"base_url": "http://"}, "base_url", "http"),
-    ({"base_url": "http://[::1"}, "base_url", "no URL"),
-    ({"base_url": "http://host:99999"}, "base_url", "no URL"),
-    ({"base_url": "http://ho\nst"}, "base_url", "no URL can carry"),
-    ({"base_url": "http://host/a b"}, "base_url", "no URL can carry"),
+    ({"base_url": "http://[::1"}, "base_url", "must be http"),
+    ({"base_url": "http://host:99999"}, "base_url", "must be http"),
+    ({"base_url": "http://ho\nst"}, "base_url", "or spaces"),
+    ({"base_url": "http://host/a b"}, "base_url", "or spaces"),
 ]
 
 

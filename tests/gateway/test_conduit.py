@@ -213,6 +213,14 @@ def test_the_last_event_is_completed_when_its_blank_line_is_missing(left: bytes)
         assert through(relay(**ASKED), pieces) == WORDS + FINISH + left + b"\n\n"
 
 
+@pytest.mark.parametrize("missing", [1, 2])
+def test_the_usage_chunk_is_hidden_where_its_blank_line_is_missing_too(missing: int) -> None:
+    account = record()
+    out = through(relay(account), [WORDS + FINISH + COUNTED[:-missing]])
+    assert list(SSEDecoder().feed(out)) == list(SSEDecoder().feed(WORDS + FINISH + DONE))
+    assert numbers(account.usage)["total"] == 5
+
+
 @pytest.mark.parametrize("left", [b"data: [DO", b"data: ", b"data", b'data: {"id":"c1","usa', b": keep-al"])
 def test_what_is_cut_off_after_the_finish_spoils_nothing(left: bytes) -> None:
     account = record()

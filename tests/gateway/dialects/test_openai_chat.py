@@ -816,6 +816,7 @@ def test_everything_else_an_answer_may_hold() -> None:
         "type": "url_citation",
         "url_citation": {"start_index": 4, "end_index": 6, "url": "u", "title": "t"},
     }
+    audio = {"id": "audio_1", "data": "UklG", "expires_at": 9, "transcript": "Hi"}
     shown = answered(
         Thinking("hm ", "s1", origin="anthropic"),
         Thinking(redacted="xyz", origin="anthropic"),
@@ -824,7 +825,7 @@ def test_everything_else_an_answer_may_hold() -> None:
         Text("ef", (citation,), signature="s2"),
         Image(data="iVBO", media_type="image/png"),
         Image(url="https://x/y.png"),
-        Opaque("openai-chat", {"audio": {"id": "audio_1"}}),
+        Opaque("openai-chat", {"audio": audio}),
         Opaque("openai-chat", {"type": "reference", "reference_ids": [1]}),
         Opaque("anthropic-messages", {"type": "server_tool_use"}),
         replace(CALLED, signature="s3"),
@@ -857,13 +858,19 @@ def test_everything_else_an_answer_may_hold() -> None:
             {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBO"}},
             {"type": "image_url", "image_url": {"url": "https://x/y.png"}},
         ],
-        "audio": {"id": "audio_1"},
+        "audio": audio,
         "extra_content": {"google": {"thought_signature": "s2"}},
         "tool_calls": [
             {**CALL, "extra_content": {"google": {"thought_signature": "s3"}}},
             {"id": "c", "type": "custom", "custom": {"name": "patch", "input": "*** Begin"}},
         ],
     }
+
+
+def test_sound_without_openais_particulars_is_given_as_it_is() -> None:
+    reply = ChatReply("x", "m", (Choice(Message("assistant", (Audio("UklG", "wav"),)), "stop"),))
+    found = json.loads(OPENAI_CHAT.reply(reply, created=5))["choices"][0]["message"]
+    assert found["audio"] == {"data": "UklG", "format": "wav"}
 
 
 def test_several_choices_keep_their_numbers_and_log_probabilities() -> None:
