@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
@@ -1320,7 +1320,6 @@ def helped(choice: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=150)
 @given(streams(), st.booleans())
 def test_the_sdks_own_helper_reads_in_any_stream_what_the_chunks_say(
     chunks: list[Chunk], include_usage: bool
@@ -1341,7 +1340,6 @@ def test_the_sdks_own_helper_reads_in_any_stream_what_the_chunks_say(
     assert counted == (usages[-1].total_tokens if usages and include_usage else None)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(streams(), st.booleans())
 def test_any_stream_keeps_the_rules(chunks: list[Chunk], include_usage: bool) -> None:
     events = written(*chunks, include_usage=include_usage)
