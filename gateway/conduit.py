@@ -7,7 +7,7 @@ end. Rule: no I/O.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Protocol
 
@@ -34,10 +34,13 @@ class Conduit(Protocol):
     def whole(self, body: bytes) -> bytes:
         """The client's answer for a backend's. Raises `GatewayError` when that reports a failure."""
 
-    def feed(self, piece: bytes) -> bytes:
-        """The client's bytes for a piece of a backend's stream; empty when it completes nothing."""
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """The client's bytes for a piece of a backend's stream, if it completes any.
 
-    def close(self) -> bytes:
+        Raises `GatewayError`, after the bytes that came before it, when the backend reports a failure.
+        """
+
+    def close(self) -> Iterator[bytes]:
         """The client's last bytes. Raises `UpstreamError` when the backend hung up too early."""
 
 
@@ -62,31 +65,33 @@ class Relay:
         note_reply(self._record, self._provider.parse(body))
         return body
 
-    def feed(self, piece: bytes) -> bytes:  # noqa: D102
+    def feed(self, piece: bytes) -> Iterator[bytes]:  # noqa: D102
         if self._partial:
             if b"\n" not in piece and b"\r" not in piece:  # a long event: its pieces are joined once
                 self._partial.append(piece)
-                return b""
+                return
             piece = b"".join([*self._partial, piece])
             self._partial.clear()
         end = _end_of_events(piece)
         if end < len(piece):
             self._partial.append(piece[end:])
-        return self._pass(piece[:end]) if end else b""
+        if end and (out := self._pass(piece[:end])):
+            yield out
 
-    def close(self) -> bytes:  # noqa: D102
+    def close(self) -> Iterator[bytes]:  # noqa: D102
         left = b"".join(self._partial)
         self._partial.clear()
         if self._failed:
-            return b""
+            return
         out = b"" if left.strip() else left
         if left.strip():
             with suppress(UpstreamError):  # cut off inside: the reader says whether that was too early
                 out = self._pass(left + b"\n\n", last=True)
+        if out:
+            yield out
         self._note(self._reader.close())
         if self._dialect.done and not self._ended:
-            out += encode(self._dialect.done)
-        return out
+            yield encode(self._dialect.done)
 
     def _pass(self, block: bytes, *, last: bool = False) -> bytes:
         """Read whole events for the account; return what the client gets of them.
@@ -155,24 +160,32 @@ class Translation:
         self._signatures.remember(self._record.client_id, parts_of(reply))
         return self._dialect.reply(reply, created=self._created)
 
-    def feed(self, piece: bytes) -> bytes:  # noqa: D102
-        return self._write(chunk for event in self._decoder.feed(piece) for chunk in self._reader.feed(event))
+    def feed(self, piece: bytes) -> Iterator[bytes]:  # noqa: D102
+        return self._write(self._decoder.feed(piece))
 
-    def close(self) -> bytes:  # noqa: D102
-        out = b""
+    def close(self) -> Iterator[bytes]:  # noqa: D102
         with suppress(UpstreamError):  # as in `Relay.close`
-            out = self._write(chunk for event in self._decoder.close() for chunk in self._reader.feed(event))
-        out += self._write(self._reader.close())
+            yield from self._write(self._decoder.close())
+        for chunk in self._reader.close():
+            yield self._written(chunk)
         self._signatures.remember(self._record.client_id, self._collector.parts)
-        return out + self._writer.close()
+        yield self._writer.close()
 
-    def _write(self, chunks: Iterable[Chunk]) -> bytes:
-        out = []
-        for chunk in chunks:
-            note(self._record, chunk)
-            self._collector.add(chunk)
-            out.append(self._writer.feed(chunk))
-        return b"".join(out)
+    def _write(self, events: Iterable[ServerSentEvent]) -> Iterator[bytes]:
+        """What these events become, in one piece; one that reports a failure ends it."""
+        out: list[bytes] = []
+        try:
+            for event in events:
+                for chunk in self._reader.feed(event):
+                    out.append(self._written(chunk))
+        finally:
+            if written := b"".join(out):
+                yield written
+
+    def _written(self, chunk: Chunk) -> bytes:
+        note(self._record, chunk)
+        self._collector.add(chunk)
+        return self._writer.feed(chunk)
 
 
 def _end_of_events(piece: bytes) -> int:

@@ -72,9 +72,9 @@ async def exchange(
             caller.streamed = True
             caller.headers.update(STREAM_HEADERS)
             async for piece in reply.pieces():
-                if out := conduit.feed(piece):
+                for out in conduit.feed(piece):
                     yield out
-            if out := conduit.close():
+            for out in conduit.close():
                 yield out
 
 

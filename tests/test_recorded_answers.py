@@ -64,7 +64,7 @@ def answered(provider: str, recorded: Interaction) -> dict[str, Any]:
         outs = set()
         for pieces in cuts(recorded.sse, most=25):
             way, record = conduit(provider, stream=True)
-            outs.add(b"".join([*map(way.feed, pieces), way.close()]))
+            outs.add(b"".join([out for piece in pieces for out in way.feed(piece)] + [*way.close()]))
         assert len(outs) == 1
         out = outs.pop()
         assert out.endswith(b"data: [DONE]\n\n") and out.count(b"[DONE]") == 1

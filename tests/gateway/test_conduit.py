@@ -53,7 +53,15 @@ def relay(account: CallRecord | None = None, **members: Any) -> Relay:
 
 
 def through(conduit: Conduit, pieces: Iterable[bytes]) -> bytes:
-    return b"".join([*map(conduit.feed, pieces), conduit.close()])
+    return b"".join([*(feed(conduit, piece) for piece in pieces), close(conduit)])
+
+
+def feed(conduit: Conduit, piece: bytes) -> bytes:
+    return b"".join(conduit.feed(piece))
+
+
+def close(conduit: Conduit) -> bytes:
+    return b"".join(conduit.close())
 
 
 def chunk(delta: dict[str, Any] | None, finish: str | None = None, **members: Any) -> bytes:
@@ -184,7 +192,7 @@ def test_usage_beside_anything_else_is_not_hidden(shown: bytes) -> None:
 def test_only_whole_events_are_sent_and_each_as_soon_as_it_is_whole(stream: bytes) -> None:
     conduit, out = relay(**ASKED), b""
     for at in range(len(stream)):
-        out += conduit.feed(stream[at : at + 1])
+        out += feed(conduit, stream[at : at + 1])
         assert stream.startswith(out)
         if stream[at : at + 2] != b"\r\n":  # then the LF goes with it
             ours = SSEDecoder()
@@ -196,7 +204,7 @@ def test_a_long_event_passes_once_it_is_whole() -> None:
     event = chunk({"content": "x" * 1_000_000})
     conduit = relay(**ASKED)
     pieces = [event[at : at + 4096] for at in range(0, len(event), 4096)]
-    assert [out for piece in pieces if (out := conduit.feed(piece))] == [event]
+    assert [out for piece in pieces if (out := feed(conduit, piece))] == [event]
 
 
 @pytest.mark.parametrize(
@@ -234,11 +242,11 @@ def test_what_is_cut_off_after_the_finish_spoils_nothing(left: bytes) -> None:
 def test_an_early_end_is_an_error_after_the_whole_events(stream: bytes) -> None:
     for at in (at for at in range(len(stream) + 1) if stream[at - 1 : at + 1] != b"\r\n"):
         conduit = relay(**ASKED)
-        out = conduit.feed(stream[:at])
+        out = feed(conduit, stream[:at])
         whole = list(SSEDecoder().feed(stream[:at]))
         assert list(SSEDecoder().feed(out)) == whole
         with pytest.raises(UpstreamError, match="broke off"):
-            conduit.close()
+            close(conduit)
 
 
 @pytest.mark.parametrize("after", [b"", DONE, FINISH + DONE])
@@ -252,9 +260,9 @@ def test_an_error_event_passes_as_it_is_and_is_accounted(after: bytes) -> None:
 
 def test_an_error_event_without_its_blank_line_is_raised() -> None:
     conduit = relay(**ASKED)
-    assert conduit.feed(WORDS + ERROR[:-1]) == WORDS
+    assert feed(conduit, WORDS + ERROR[:-1]) == WORDS
     with pytest.raises(GatewayError, match="overloaded"):
-        conduit.close()
+        close(conduit)
 
 
 def test_a_finish_that_reports_a_failure_is_accounted_and_passed() -> None:
@@ -268,7 +276,7 @@ def test_a_finish_that_reports_a_failure_is_accounted_and_passed() -> None:
     "event", [b'data: "usage"\n\n', b'data: {"usage": broken\n\n', b'data: ["usage"]\n\n']
 )
 def test_an_event_that_is_no_chunk_is_passed_without_a_crash(event: bytes) -> None:
-    assert relay().feed(WORDS + event) == WORDS + event
+    assert feed(relay(), WORDS + event) == WORDS + event
 
 
 def test_the_first_token_and_the_text_are_on_the_account() -> None:
@@ -276,14 +284,16 @@ def test_the_first_token_and_the_text_are_on_the_account() -> None:
     account = record(clock)
     conduit = relay(account, **ASKED)
     clock.advance(1)
-    conduit.feed(chunk({"role": "assistant", "content": ""}))
+    feed(conduit, chunk({"role": "assistant", "content": ""}))
     assert (account.first_token_s, account.produced_bytes) == (None, 0)
     clock.advance(1)
-    conduit.feed(chunk({"reasoning_content": "hm"}))
+    feed(conduit, chunk({"reasoning_content": "hm"}))
     clock.advance(1)
-    conduit.feed(chunk({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": ""}}]}))
-    conduit.feed(chunk({"tool_calls": [{"index": 0, "function": {"arguments": '{"é":"\\ud83d"}'}}]}))
-    conduit.feed(chunk({"content": "\ud83d"}))
+    feed(
+        conduit, chunk({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": ""}}]})
+    )
+    feed(conduit, chunk({"tool_calls": [{"index": 0, "function": {"arguments": '{"é":"\\ud83d"}'}}]}))
+    feed(conduit, chunk({"content": "\ud83d"}))
     assert account.first_token_s == 2
     assert account.produced_bytes == len("hm") + len("f") + len('{"é":"\\ud83d"}'.encode()) + 3
     assert account.usage is None
@@ -433,15 +443,17 @@ def test_a_translated_stream_that_is_cut_off_after_its_finish_ends_well() -> Non
 
 def test_a_translated_stream_that_ends_early_is_an_error_after_what_came() -> None:
     conduit = translation(Canned(chunks=CHUNKS), Signatures(ManualClock()), stream=True)
-    assert b'"reasoning_content":"hm"' in conduit.feed(STREAM[: -len(b"data: end\n\n")])
+    assert b'"reasoning_content":"hm"' in feed(conduit, STREAM[: -len(b"data: end\n\n")])
     with pytest.raises(UpstreamError, match="broke off"):
-        conduit.close()
+        close(conduit)
 
 
-def test_an_error_event_in_a_translated_stream_is_raised() -> None:
+def test_an_error_event_in_a_translated_stream_is_raised_after_what_came_before_it() -> None:
     conduit = translation(Canned(chunks=CHUNKS), Signatures(ManualClock()), stream=True)
+    out = conduit.feed(STREAM[: -len(b"data: end\n\n")] + b"data: busy\n\n")
+    assert b'"reasoning_content":"hm"' in next(out)
     with pytest.raises(GatewayError, match="busy"):
-        conduit.feed(b"data: 0\n\ndata: busy\n\n")
+        next(out)
 
 
 def test_a_translated_answer_is_written_and_accounted() -> None:
@@ -474,7 +486,7 @@ def test_what_an_answer_was_signed_with_comes_back_in_the_next_request(streamed:
 def test_a_stream_that_broke_off_is_not_remembered() -> None:
     signatures = Signatures(ManualClock())
     first = translation(Canned(chunks=CHUNKS), signatures, stream=True)
-    first.feed(STREAM[: -len(b"data: end\n\n")])
+    feed(first, STREAM[: -len(b"data: end\n\n")])
     with pytest.raises(UpstreamError):
-        first.close()
+        close(first)
     assert "Thinking" not in translation(Canned(), signatures, messages=TURN).request.body.decode()
