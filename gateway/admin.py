@@ -8,9 +8,13 @@ import os
 from hashlib import sha256
 
 from gateway.db import Database
+from gateway.errors import Overloaded
 from gateway.first_launch import ADMIN_PASSWORD_HASH
 from gateway.secret import Secret
 from gateway.vault import verify_password
+
+MAX_WAITING = 20
+"""Guesses that may wait for their turn: somebody who tries passwords must not fill the memory."""
 
 
 class AdminAuth:
@@ -25,10 +29,11 @@ class AdminAuth:
         self._username = username
         self._key = os.urandom(32)
         self._known: tuple[str, bytes] | None = None
-        self._turn = asyncio.Lock()  # one guess at a time: each costs a thread and 64 MB
+        self._turn = asyncio.Lock()  # one guess at a time: each costs a thread and 19 MiB
+        self._waiting = 0
 
     async def check(self, user: str, password: Secret) -> bool:
-        """Whether both are right."""
+        """Whether both are right. Raises `Overloaded` when too many others are being checked."""
         stored = await self._db.setting(ADMIN_PASSWORD_HASH)
         if stored is None or not password:
             return False
@@ -40,8 +45,14 @@ class AdminAuth:
             and hmac.compare_digest(self._known[1], digest)
         ):
             return right_user
-        async with self._turn:
-            right = await asyncio.to_thread(verify_password, password.reveal(), stored)
+        if self._waiting >= MAX_WAITING:
+            raise Overloaded("too many sign-ins at once: try again in a moment", retry_after_s=1)
+        self._waiting += 1
+        try:
+            async with self._turn:
+                right = await asyncio.to_thread(verify_password, password.reveal(), stored)
+        finally:
+            self._waiting -= 1
         if right:
             self._known = (stored, digest)
         return right and right_user

@@ -48,10 +48,11 @@ TEXTS = {
     "base_url": "the provider's address, where it is not the usual one",
     "default_model": "the model of requests that name none",
     "system_prompt": "put before every conversation",
-    "tool_mode": "pass-through (the client runs its tools) or gateway",
+    "tool_mode": "pass-through: the client runs its tools; gateway is kept, and not acted upon yet",
     "key_prefix": "how the key begins: gm_, sk- or sk-ant-",
 }
 NUMBERS = {"rate_limit": RateLimit, "quota": Quota}
+TITLES = {"rate_limit": "request limits", "quota": "budgets and caps (kept, and not enforced yet)"}
 COLUMNS = ("id", "name", "backend", "default_model", "active", "key_hint")
 
 
@@ -96,7 +97,7 @@ def parser() -> Parser:
     top = Parser(prog=PROGRAM, description="One API key in front of every LLM provider.", allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     top.add_argument(
-        "--config", "-config", metavar="FILE", default="config.yaml", help="by default config.yaml"
+        "--config", "-config", metavar="FILE", default="config.yaml", help="config.yaml unless given"
     )
     top.add_argument("--port", "-port", metavar="PORT", type=int, help="in place of server.port")
     top.set_defaults(run=_serve)
@@ -127,7 +128,7 @@ def parser() -> Parser:
     _add_client_actions(client, [common, data])
     add("reset-password", _reset_password, "set a new admin password and print it once", data)
     add("migrate", _migrate, "bring the database up to date", data)
-    add("check", _check, "look at the configuration and the database", data)
+    add("check", _check, "look at the configuration, the database and the server secret", data)
     add("version", _version, "print the version", data)
     return top
 
@@ -141,24 +142,25 @@ def _add_client_actions(client: Parser, parents: list[Parser]) -> None:
         dest="models",
         action="append",
         metavar="PATTERN",
-        help="may be used; repeat it; '' alone: all may",
+        help="a model that may be used, or a pattern such as 'gpt-4o*'; repeat it for more; '' alone: all",
     )
     settings.add_argument("--active", action="store_true", help="its key works")
     settings.add_argument("--inactive", dest="active", action="store_false", help="its key is refused")
     for group, kind in NUMBERS.items():
+        titled = settings.add_argument_group(TITLES[group])
         for item in fields(kind):
             help_ = OPTIONS[f"defaults.{group}.{item.name}"].rule.help
-            settings.add_argument(f"--{item.name.replace('_', '-')}", metavar="N", type=int, help=help_)
+            titled.add_argument(f"--{item.name.replace('_', '-')}", metavar="N", type=int, help=help_)
     which = Parser(add_help=False)
     which.add_argument("client", metavar="CLIENT", help="its id, or else its name")
     actions = client.add_subparsers(title="actions", metavar="ACTION", parser_class=Parser)
     for name, work, help_, more in (
-        ("list", _list, "every client", []),
-        ("create", _create, "a new client; its key is printed once", [settings]),
-        ("show", _show, "one client", [which]),
+        ("list", _list, "show every client", []),
+        ("create", _create, "make a client; its key is printed once", [settings]),
+        ("show", _show, "show one client", [which]),
         ("update", _update, "change the given settings of a client", [which, settings]),
-        ("delete", _delete, "a client and its key; its requests stay in the log", [which]),
-        ("rotate-key", _rotate_key, "a new key, printed once; the old one is dead", [which]),
+        ("delete", _delete, "remove a client and its key; its requests stay in the log", [which]),
+        ("rotate-key", _rotate_key, "make a new key, printed once; the old one is dead", [which]),
     ):
         action = actions.add_parser(
             name, help=help_, description=help_, parents=[*parents, *more], allow_abbrev=False

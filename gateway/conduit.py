@@ -157,7 +157,7 @@ class Translation:
     def whole(self, body: bytes) -> bytes:  # noqa: D102
         reply = self._provider.parse(body)
         note_reply(self._record, reply)
-        self._signatures.remember(self._record.client_id, parts_of(reply))
+        self._signatures.remember(self._record.client_id, self._asked.model, parts_of(reply))
         return self._dialect.reply(reply, created=self._created)
 
     def feed(self, piece: bytes) -> Iterator[bytes]:  # noqa: D102
@@ -168,7 +168,7 @@ class Translation:
             yield from self._write(self._decoder.close())
         for chunk in self._reader.close():
             yield self._written(chunk)
-        self._signatures.remember(self._record.client_id, self._collector.parts)
+        self._signatures.remember(self._record.client_id, self._asked.model, self._collector.parts)
         yield self._writer.close()
 
     def _write(self, events: Iterable[ServerSentEvent]) -> Iterator[bytes]:

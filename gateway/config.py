@@ -25,8 +25,10 @@ T = TypeVar("T")
 Origin = Literal["default", "file", "environment", "flag"]
 
 ADMIN_PASSWORD = "AI_GATEWAY_ADMIN_PASSWORD"  # noqa: S105 - the variable's name
-# Kubernetes sets these in every pod of a namespace that has a Service called ai-gateway.
-_FOREIGN = re.compile(r"AI_GATEWAY_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
+# Where applications keep their key, and what Kubernetes sets in every pod beside a Service called ai-gateway.
+_FOREIGN = re.compile(
+    r"AI_GATEWAY_((API_)?KEY|SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)"
+)
 
 
 class ConfigError(Exception):
@@ -92,7 +94,7 @@ class DefaultsConfig:
     """What a client gets that is created without limits of its own."""
 
     rate_limit: RateLimitConfig = section(RateLimitConfig, "Moving windows; more is a 429.")
-    quota: QuotaConfig = section(QuotaConfig, "Budgets and caps.")
+    quota: QuotaConfig = section(QuotaConfig, "Budgets and caps: kept with the client, and not enforced yet.")
 
     def limits(self) -> tuple[RateLimit, Quota]:
         """The same in a client's words."""

@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -51,8 +51,11 @@ def run(args: argparse.Namespace) -> int:
         log.configure(launch.config.logging.level)
         try:
             asyncio.run(_demo(args, launch))
+        except asyncio.CancelledError:  # stopped before it had shown everything
+            return 130
         except (DemoFailed, OSError, http.client.HTTPException, TimeoutError) as exc:
-            print(f"the demo failed: {exc or type(exc).__name__}", file=sys.stderr)
+            why = getattr(exc, "strerror", None) or str(exc) or type(exc).__name__
+            print(f"the demo failed: {why}", file=sys.stderr)
             return 1
     return 0
 
@@ -73,9 +76,10 @@ def _port(args: argparse.Namespace) -> int:
 
 
 async def _demo(args: argparse.Namespace, launch: Launch) -> None:
-    stop = asyncio.Event()
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - asyncio.run made it
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     backend = _local_llm() if args.llm else nullcontext({"backend": "echo", "default_model": "echo"})
     async with backend as fields, open_services(launch.config) as services, listening(services) as port:
         _, key = await services.clients.create({"name": "demo", **fields})
@@ -88,7 +92,8 @@ async def _demo(args: argparse.Namespace, launch: Launch) -> None:
         if args.once:
             return
         _tell(launch.config, port, launch, key.reveal())
-        await stop.wait()
+        with suppress(asyncio.CancelledError):  # Ctrl-C is how it ends
+            await asyncio.Event().wait()
 
 
 def _shown(pieces: Iterator[str]) -> Iterator[str]:

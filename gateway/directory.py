@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from gateway.client import Client
 from gateway.clients import VERSION_SETTING, all_rows, client_of
@@ -56,8 +55,7 @@ class ClientDirectory:
     async def refresh(self) -> None:
         """Load all clients anew. One at a time: an older reading must not replace a newer one."""
         async with self._refreshing:
-            version, rows = await self._db.read(_snapshot)
-            by_hash = {row.key_hash: client_of(row, self._vault) for row in rows}
+            version, by_hash = await self._db.read(_snapshot, self._vault)
             for client in by_hash.values():
                 if client.backend_api_key_lost:
                     logger.error(
@@ -85,6 +83,7 @@ class ClientDirectory:
                 failing = False
 
 
-def _snapshot() -> tuple[str | None, list[Any]]:
+def _snapshot(vault: Vault) -> tuple[str | None, dict[str, Client]]:
+    """For `Database.read`, with the decrypting: of a thousand keys, the event loop would wait for long."""
     # The version first: a change in between makes the next look reload once more, never miss it.
-    return read_setting(VERSION_SETTING), all_rows()
+    return read_setting(VERSION_SETTING), {row.key_hash: client_of(row, vault) for row in all_rows()}

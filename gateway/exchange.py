@@ -13,8 +13,10 @@ reply           handlers/base.py           bytes to the socket, flush, hang up
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from gateway import policy
 from gateway.client import Client
@@ -22,6 +24,7 @@ from gateway.conduit import Conduit, Relay, Translation
 from gateway.dialects.base import Call, Dialect
 from gateway.errors import RateLimited, UpstreamError
 from gateway.limits.base import Admission, rules_of
+from gateway.log import conceal_bytes
 from gateway.providers import PROVIDERS
 from gateway.providers.base import Target
 from gateway.services import Services
@@ -33,6 +36,8 @@ STREAM_HEADERS = {
     "Cache-Control": "no-cache",
     "X-Accel-Buffering": "no",  # nginx would gather the stream otherwise
 }
+LARGE_BODY_BYTES = 512 * 1024
+MAX_NAMES, MAX_NAME = 50, 100
 
 
 @dataclass(slots=True)
@@ -52,30 +57,38 @@ async def exchange(
 
     Raises `GatewayError`: before the first piece as an HTTP status, after it as an error event.
     """
-    client = caller.client
+    client, limit = caller.client, services.config.upstream.max_response_bytes
     accounted = services.usage.call(client, caller.request_id, dialect.name, len(body))
     with services.metrics.in_progress(), accounted as record:
         call = dialect.open(body)
         policy.apply(client, dialect, call)
         record.model, record.streamed = call.model, call.stream
         await admit(services, caller)
-        conduit = connect(services, client, dialect, call, record)
+        if len(body) < LARGE_BODY_BYTES:
+            conduit = connect(services, client, dialect, call, record)
+        else:  # seconds of work, for ten megabytes of short messages
+            conduit = await asyncio.to_thread(connect, services, client, dialect, call, record)
         if conduit.request.dropped:
-            caller.headers["x-gateway-dropped-params"] = ", ".join(conduit.request.dropped)
+            caller.headers["x-gateway-dropped-params"] = names(conduit.request.dropped)
         async with services.upstream.send(conduit.request) as reply:
             if reply.status >= 400:
                 raise PROVIDERS[client.backend].error(reply.status, reply.headers, await reply.read())
             if not call.stream:
-                yield conduit.whole(await reply.read())
+                yield conceal_bytes(conduit.whole(await reply.read()), client.backend_api_key)
                 return
             await insist_on_events(reply, conduit)
             caller.streamed = True
             caller.headers.update(STREAM_HEADERS)
+            silent = 0
             async for piece in reply.pieces():
+                silent += len(piece)
                 for out in conduit.feed(piece):
-                    yield out
+                    silent = 0
+                    yield conceal_bytes(out, client.backend_api_key)
+                if silent > limit:
+                    raise UpstreamError(f"the backend's stream went on for {limit} bytes without an event")
             for out in conduit.close():
-                yield out
+                yield conceal_bytes(out, client.backend_api_key)
 
 
 async def admit(services: Services, caller: Caller) -> None:
@@ -107,6 +120,11 @@ def rate_headers(admission: Admission) -> dict[str, str]:
     return headers
 
 
+def names(dropped: Sequence[str]) -> str:
+    """Names for a header, some of them the client's own: what no header can carry is percent-encoded."""
+    return ", ".join(quote(name[:MAX_NAME], safe="[]. ", errors="replace") for name in dropped[:MAX_NAMES])
+
+
 def connect(services: Services, client: Client, dialect: Dialect, call: Call, record: CallRecord) -> Conduit:
     """The way to the client's backend: relayed where it speaks the client's dialect, else translated."""
     provider = PROVIDERS[client.backend]
@@ -117,7 +135,10 @@ def connect(services: Services, client: Client, dialect: Dialect, call: Call, re
 
 
 async def insist_on_events(reply: UpstreamReply, conduit: Conduit) -> None:
-    """A backend may answer a streamed request with JSON: an error under status 200, or no streams."""
-    if reply.headers.get("content-type", "").startswith("application/json"):
+    """A backend may answer a streamed request with JSON: an error under status 200, or no streams.
+
+    A page of HTML is a proxy's, which asks somebody to sign in.
+    """
+    if reply.headers.get("content-type", "").startswith(("application/json", "text/html")):
         conduit.whole(await reply.read())
         raise UpstreamError("the backend answered a streamed request with a whole answer")

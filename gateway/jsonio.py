@@ -24,9 +24,10 @@ _encode = msgspec.json.Encoder()
 def loads(data: bytes | str) -> Any:
     """Decode one JSON text. Raises `ValueError` (msgspec's or the standard library's) when it is none."""
     try:
-        return _decode.decode(data)
-    except (msgspec.DecodeError, UnicodeError):
-        return json.loads(data)
+        try:
+            return _decode.decode(data)
+        except (msgspec.DecodeError, UnicodeError):
+            return json.loads(data)
     except RecursionError as exc:
         raise ValueError("nested too deeply") from exc
 
@@ -47,9 +48,10 @@ def members(data: bytes) -> Members:
     if not data.isascii():
         data.decode()  # the values are not looked into below
     try:
-        return _members.decode(data)
-    except msgspec.DecodeError:
-        value = json.loads(data)
+        try:
+            return _members.decode(data)
+        except msgspec.DecodeError:
+            value = json.loads(data)
     except RecursionError as exc:
         raise ValueError("nested too deeply") from exc
     if not isinstance(value, dict):

@@ -31,6 +31,8 @@ def main() -> int:
     if found is None or not found.submodule_search_locations or not importlib.util.find_spec("xllamacpp"):
         sys.stderr.write("the extra [local-llm] is not installed: make demo-llm does it\n")
         return 1
+    for number in (signal.SIGTERM, signal.SIGINT):  # first: an exception would wait for the server's thread
+        signal.signal(number, lambda *_: os._exit(0))
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -44,11 +46,8 @@ def main() -> int:
     server = xllamacpp.Server(params)
     sys.stdout.write(f"listening {server.listening_address}\n")
     sys.stdout.flush()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    stop.wait()
-    os._exit(0)  # the server's thread has no other way out
+    threading.Event().wait()
+    return 0
 
 
 if __name__ == "__main__":

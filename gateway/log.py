@@ -12,6 +12,8 @@ import sys
 from datetime import UTC, datetime
 from typing import TextIO
 
+from gateway.secret import Secret
+
 _MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b(gm_|sk-ant-|sk-|AIza)[\w-]{6,}"), r"\1***"),
     (re.compile(r"\b(Bearer)\s+[\w.~+/=-]{6,}", re.I), r"\1 ***"),
@@ -26,6 +28,22 @@ _MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(\w://[^\s/:@]*:)[^\s/]+@"), r"\1***@"),
 )
 _CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), 127)}
+
+
+LEAST_CONCEALED = 8
+"""Characters of a key. Shorter ones are the stand-ins that local backends ask for, and may be any word."""
+
+
+def conceal(text: str, key: Secret | None) -> str:
+    """Put stars wherever `key` itself stands: what a backend says may quote it, and keys have any form."""
+    found = key.reveal() if key is not None else ""
+    return text.replace(found, "***") if len(found) >= LEAST_CONCEALED else text
+
+
+def conceal_bytes(data: bytes, key: Secret | None) -> bytes:
+    """The same in bytes; one search, and no copy where there is nothing to hide."""
+    found = key.reveal().encode() if key is not None else b""
+    return data.replace(found, b"***") if len(found) >= LEAST_CONCEALED else data
 
 
 def redact(text: str) -> str:
@@ -63,4 +81,6 @@ def configure(level: str, stream: TextIO | None = None) -> None:
     root.addHandler(handler)
     root.setLevel(level.upper())
     logging.getLogger("tornado.access").disabled = True
+    # At info it quotes, for every caller who speaks no HTTP, what was sent: headers with keys among it.
+    logging.getLogger("tornado.general").setLevel(max(logging.WARNING, root.level))
     logging.getLogger("peewee").setLevel(logging.INFO)  # at debug it logs every statement's values

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import logging
 import signal
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from tornado.httpserver import HTTPServer
+from tornado.ioloop import IOLoop
 from tornado.netutil import bind_sockets
 
 from gateway.app import make_app
@@ -21,11 +26,18 @@ logger = logging.getLogger(__name__)
 IDLE_TIMEOUT_S = 620.0  # longer than the SDKs keep an idle connection: the side that may retry should hang up
 BODY_TIMEOUT_S = 300.0
 MAX_HEADER_BYTES = 64 * 1024
-NO_CAP = 1 << 50  # handlers cap bodies themselves, with an answer that says so
+STATIC_BODY_BYTES = 64 * 1024  # the handlers raise it, and cap bodies themselves
+SEND_TIMEOUT_S = 300  # a client that takes nothing for so long is gone, or holds a backend for nothing
+ABORT_S = 2.0
+ACCEPT_PAUSE_S = 1.0
+_FULL = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 def run(config: Config, ready: Callable[[int], None] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT. `ready` is called with the port once connections are accepted."""
+    """Serve until SIGTERM or SIGINT; a second one ends the calls under way too.
+
+    `ready` is called with the port once connections are accepted.
+    """
     asyncio.run(_run(config, ready))
     return 0
 
@@ -36,6 +48,14 @@ async def _run(config: Config, ready: Callable[[int], None] | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with open_services(config) as services, listening(services) as port:
+
+        def signalled() -> None:
+            if stop.is_set():
+                services.upstream.client.close()
+            stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, signalled)
         logger.info("listening on %s:%d", config.server.host, port)
         if ready is not None:
             ready(port)
@@ -47,7 +67,10 @@ async def _run(config: Config, ready: Callable[[int], None] | None) -> None:
 
 @asynccontextmanager
 async def listening(services: Services) -> AsyncIterator[int]:
-    """Accept connections; yield the port. On leaving: accept no more, let open requests end, hang up."""
+    """Accept connections; yield the port. On leaving: accept no more, let open requests end, hang up.
+
+    What has not ended by then is ended as when its backend fails: its client is told, its row says why.
+    """
     config = services.config.server
     server = HTTPServer(
         make_app(services),
@@ -55,17 +78,50 @@ async def listening(services: Services) -> AsyncIterator[int]:
         idle_connection_timeout=IDLE_TIMEOUT_S,
         body_timeout=BODY_TIMEOUT_S,
         max_header_size=MAX_HEADER_BYTES,
-        max_body_size=NO_CAP,
+        max_body_size=STATIC_BODY_BYTES,
     )
-    sockets = bind_sockets(config.port, config.host)
+    sockets: list[socket.socket] = [_Listener(sock) for sock in bind_sockets(config.port, config.host)]
     server.add_sockets(sockets)
     try:
         yield sockets[0].getsockname()[1]
     finally:
         services.draining = True
         server.stop()
-        await services.usage.drained(config.drain_seconds)
+        if not await services.usage.drained(config.drain_seconds):
+            await services.upstream.close()
+            await services.usage.drained(ABORT_S)
         await server.close_all_connections()
+
+
+class _Listener(socket.socket):
+    """A listening socket that rests when the process is out of file descriptors.
+
+    Tornado would try, fail and log again in every round of the loop.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(fileno=sock.detach())
+        self.setblocking(False)
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # what it accepts inherits both
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SEND_TIMEOUT_S * 1000)
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Raises `BlockingIOError` when there is nobody, or no room."""
+        try:
+            return super().accept()
+        except OSError as exc:
+            if exc.errno not in _FULL:
+                raise
+            logger.error("no connection can be accepted for now: %s", exc.strerror)
+            loop = IOLoop.current()
+            loop.update_handler(self.fileno(), 0)
+            loop.call_later(ACCEPT_PAUSE_S, self._resume, loop)
+            raise BlockingIOError from exc
+
+    def _resume(self, loop: IOLoop) -> None:
+        with contextlib.suppress(KeyError):  # it is closed meanwhile
+            loop.update_handler(self.fileno(), IOLoop.READ)
 
 
 def tls(config: HttpsConfig) -> ssl.SSLContext | None:

@@ -1,8 +1,8 @@
 """What plain clients lose: the thoughts and signatures of a tool call, kept until the call comes back.
 
 Anthropic and Gemini want them returned with the tool's result. A client that keeps only role, content and
-tool_calls cannot, so the gateway remembers them by client and tool call id, bounded in bytes and age, in this
-process.
+tool_calls cannot, so the gateway remembers them by client, model and tool call id, bounded in bytes and age,
+in this process. By model, because another one than the one that signed may refuse the signature.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from gateway.chat import ChatReply, ChatRequest, Chunk, Message, Part, Thinking, ToolCall
 from gateway.clock import Clock
 
+Key = tuple[int, str, str]
+"""Client, model and tool call id."""
 MAX_BYTES = 64 * 1024 * 1024
 MAX_AGE_S = 6 * 3600.0
 
@@ -42,10 +44,10 @@ class Signatures:
         self._clock = clock
         self._max_bytes = max_bytes
         self._max_age_s = max_age_s
-        self._kept: OrderedDict[tuple[int, str], Kept] = OrderedDict()
+        self._kept: OrderedDict[Key, Kept] = OrderedDict()
         self._bytes = 0
 
-    def remember(self, client_id: int, parts: Iterable[Part]) -> None:
+    def remember(self, client_id: int, model: str, parts: Iterable[Part]) -> None:
         """Keep what an answer's tool calls came with, if anything."""
         thoughts: list[Thinking] = []
         for part in parts:
@@ -53,26 +55,25 @@ class Signatures:
                 thoughts.append(part)
             elif isinstance(part, ToolCall):
                 if thoughts or part.signature:
-                    self._put(
-                        (client_id, part.id), Kept(tuple(thoughts), part.signature, self._clock.monotonic())
-                    )
+                    kept = Kept(tuple(thoughts), part.signature, self._clock.monotonic())
+                    self._put((client_id, model, part.id), kept)
                 thoughts.clear()
 
     def restore(self, client_id: int, request: ChatRequest) -> ChatRequest:
         """The request with what its client lost put back; turns that are signed stay as they are."""
         if not self._kept:
             return request
-        messages = tuple(self._restored(client_id, message) for message in request.messages)
+        messages = tuple(self._restored(client_id, request.model, message) for message in request.messages)
         return replace(request, messages=messages)
 
-    def _restored(self, client_id: int, message: Message) -> Message:
+    def _restored(self, client_id: int, model: str, message: Message) -> Message:
         if message.role != "assistant" or not message.tool_calls or any(map(_signed, message.parts)):
             return message
-        return replace(message, parts=tuple(self._with_kept(client_id, message.parts)))
+        return replace(message, parts=tuple(self._with_kept(client_id, model, message.parts)))
 
-    def _with_kept(self, client_id: int, parts: tuple[Part, ...]) -> Iterator[Part]:
+    def _with_kept(self, client_id: int, model: str, parts: tuple[Part, ...]) -> Iterator[Part]:
         calls = [part for part in parts if isinstance(part, ToolCall)]
-        found = {call.id: kept for call in calls if (kept := self._get((client_id, call.id)))}
+        found = {call.id: kept for call in calls if (kept := self._get((client_id, model, call.id)))}
         first = calls[0]
         if first.id in found:
             yield from found[first.id].thoughts  # a turn begins with its thoughts, before the text
@@ -86,13 +87,13 @@ class Signatures:
                 part = replace(part, signature=held.signature)
             yield part
 
-    def _get(self, key: tuple[int, str]) -> Kept | None:
+    def _get(self, key: Key) -> Kept | None:
         kept = self._kept.get(key)
         if kept is None or self._clock.monotonic() - kept.at > self._max_age_s:
             return None
         return kept
 
-    def _put(self, key: tuple[int, str], kept: Kept) -> None:
+    def _put(self, key: Key, kept: Kept) -> None:
         if (old := self._kept.pop(key, None)) is not None:
             self._bytes -= old.size
         self._kept[key] = kept

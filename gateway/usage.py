@@ -23,7 +23,9 @@ from gateway.client import Client
 from gateway.clock import Clock
 from gateway.db import Database
 from gateway.errors import ClientGone, GatewayError, Overloaded
+from gateway.log import conceal
 from gateway.models import DailyUsageRow, RequestRow
+from gateway.secret import Secret
 from gateway.tasks import TaskGroup
 
 logger = logging.getLogger(__name__)
@@ -52,6 +54,7 @@ class CallRecord:
     time: datetime
     started: float
     clock: Clock = field(repr=False)
+    backend_api_key: Secret | None = None
     request_bytes: int = 0
     model: str = ""
     streamed: bool = False
@@ -72,7 +75,10 @@ class CallRecord:
         self.produced_bytes += size
 
     def fail(self, error: GatewayError) -> None:
-        """Note how the call ended."""
+        """Note how the call ended; in the error, the backend's key becomes stars."""
+        error.message = conceal(error.message, self.backend_api_key)
+        error.param = error.param and conceal(error.param, self.backend_api_key)
+        error.code = error.code and conceal(error.code, self.backend_api_key)
         self.status = error.status
         self.error_code = error.code or error.type
         self.error_label = error.label
@@ -145,6 +151,7 @@ class UsageLog:
             time=self._clock.now(),
             started=self._clock.monotonic(),
             clock=self._clock,
+            backend_api_key=client.backend_api_key,
             request_bytes=request_bytes,
         )
         self._running += 1

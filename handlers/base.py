@@ -8,19 +8,22 @@ import binascii
 import contextlib
 import logging
 import math
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import aclosing
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
+from urllib.parse import urlsplit
 
+from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from gateway import errors
 from gateway.dialects.base import Dialect
 from gateway.dialects.openai_chat import OPENAI_CHAT
-from gateway.errors import BodyTooLarge, ClientDisabled, GatewayError, InvalidApiKey
+from gateway.errors import BodyTooLarge, ClientDisabled, Forbidden, GatewayError, InvalidApiKey
 from gateway.exchange import Caller, exchange
 from gateway.jsonio import dumps
 from gateway.secret import Secret
@@ -28,8 +31,15 @@ from gateway.services import Services
 
 logger = logging.getLogger(__name__)
 
+SMALL_BODY_BYTES = 64 * 1024
+"""For routes that read no body."""
+
+ADMIN_BODY_BYTES = 4 * 1024 * 1024
+
 DRAIN_BYTES = 64 * 1024 * 1024
 """How much of a refused body is read and thrown away, so that the client gets to read the refusal."""
+
+NO_CAP = 1 << 50  # for Tornado, which would hang up on a body that is too large
 
 _BY_STATUS: dict[int, type[GatewayError]] = {
     400: errors.BadRequest,
@@ -40,8 +50,9 @@ _BY_STATUS: dict[int, type[GatewayError]] = {
 }
 
 
+@stream_request_body
 class BaseHandler(RequestHandler):
-    """Request id, security headers, and errors in one shape."""
+    """Request id, security headers, bodies with a cap, and errors in one shape."""
 
     dialect: Dialect = OPENAI_CHAT
     services: Services
@@ -49,6 +60,72 @@ class BaseHandler(RequestHandler):
     def initialize(self, services: Services) -> None:
         """Take the long-lived objects."""
         self.services = services
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._refusal: GatewayError | None = None
+        self._say_when_last()
+
+    async def prepare(self) -> None:
+        """Before the body is read: who asks, and is the body that is announced too large?"""
+        self._connection.set_max_body_size(NO_CAP)
+        try:
+            await self.admit()
+            announced = self.request.headers.get("Content-Length", "")
+            # Tornado has not looked at it yet, and refuses what is no number.
+            if re.fullmatch("[0-9]{1,18}", announced) and int(announced) > self.body_cap:
+                raise self.too_large()
+        except GatewayError as error:
+            self._refuse(error)
+
+    async def admit(self) -> None:
+        """Find out who asks. Raises `GatewayError` to refuse."""
+
+    @property
+    def body_cap(self) -> int:
+        """The longest body that is taken, in bytes."""
+        return SMALL_BODY_BYTES
+
+    def too_large(self) -> GatewayError:
+        """The refusal of a body over the cap."""
+        return BodyTooLarge(f"the body is over the cap of {self.body_cap} bytes")
+
+    def data_received(self, chunk: bytes) -> None:
+        """Gather the body, up to its cap."""
+        self._size += len(chunk)
+        if self._refusal is None:
+            self._pieces.append(chunk)
+            if self._size > self.body_cap:
+                self._refuse(self.too_large())
+        elif self._size > DRAIN_BYTES and not self._finished:
+            self._answer(self._refusal)
+
+    def body(self) -> bytes:
+        """The whole body."""
+        return b"".join(self._pieces)
+
+    def _refuse(self, error: GatewayError) -> None:
+        """Answer with `error` once the body was read and dropped: hanging up on a sender loses the answer.
+
+        Raises `error` when the client waits to be told to send.
+        """
+        self._refusal = error
+        self._pieces.clear()
+        if "Expect" in self.request.headers and not self._size:
+            raise error
+        setattr(self, str(self.request.method).lower(), self._answer_refusal)  # what Tornado calls then
+
+    def _answer_refusal(self, *path: str) -> None:
+        assert self._refusal is not None  # noqa: S101 - for the type checker
+        raise self._refusal
+
+    @property
+    def _connection(self) -> HTTP1Connection:
+        return cast(HTTP1Connection, self.request.connection)
+
+    def _say_when_last(self) -> None:
+        """While the gateway stops, no connection is kept for another request."""
+        if self.services.draining:
+            self.set_header("Connection", "close")
 
     @cached_property
     def request_id(self) -> str:
@@ -67,7 +144,10 @@ class BaseHandler(RequestHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """The only place where an error becomes bytes."""
-        error = self._as_gateway_error(status_code, kwargs.get("exc_info", (None, None, None))[1])
+        self._say_when_last()
+        self._answer(self._as_gateway_error(status_code, kwargs.get("exc_info", (None, None, None))[1]))
+
+    def _answer(self, error: GatewayError) -> None:
         self.set_status(error.status)
         for name, value in self.error_headers().items():
             self.set_header(name, value)
@@ -97,28 +177,40 @@ class BaseHandler(RequestHandler):
 class NotFoundHandler(BaseHandler):
     """Every path that no route knows."""
 
-    def prepare(self) -> None:
+    async def admit(self) -> None:
         """Answer 404, whatever the method."""
         raise errors.NotFound(f"no such path: {self.request.method} {self.request.path}")
 
 
-@stream_request_body
 class ClientHandler(BaseHandler):
     """A route for the holders of a key: known before the body is read, and cancelled when they hang up."""
 
     caller: Caller
 
-    def prepare(self) -> None:
-        """Authenticate, and refuse a body that is announced too large."""
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._refused = False
+    def initialize(self, services: Services) -> None:
+        """Nothing is under way yet."""
+        super().initialize(services)
         self._serving: asyncio.Task[Any] | None = None
         self._hung_up = False
-        client = self.authenticate()
-        self.caller = Caller(client, self.request_id)
-        if int(self.request.headers.get("Content-Length") or 0) > self.services.max_body_bytes:
-            self._refuse_body()
+
+    async def admit(self) -> None:
+        """Find the client whose key was sent."""
+        self.caller = Caller(self.authenticate(), self.request_id)
+
+    @property
+    def body_cap(self) -> int:
+        """As config.yaml says."""
+        return self.services.max_body_bytes
+
+    def too_large(self) -> GatewayError:
+        """The same, with its line in the request log."""
+        error = super().too_large()
+        with (
+            contextlib.suppress(GatewayError),
+            self.services.usage.call(self.caller.client, self.request_id, self.dialect.name, self._size),
+        ):
+            raise error
+        return error
 
     def authenticate(self) -> Any:
         """The client whose key was sent. Raises `InvalidApiKey` or `ClientDisabled`."""
@@ -142,47 +234,8 @@ class ClientHandler(BaseHandler):
             if value := headers.get(name, "").strip():
                 yield value
 
-    def data_received(self, chunk: bytes) -> None:
-        """Gather the body, up to its cap."""
-        self._size += len(chunk)
-        if self._refused:
-            if self._size > DRAIN_BYTES and not self._finished:
-                self.finish()
-        elif self._size > self.services.max_body_bytes:
-            self._refuse_body()
-        else:
-            self._pieces.append(chunk)
-
-    def _refuse_body(self) -> None:
-        """Answer 413 at once, finish when the body was read: hanging up on a sender loses the answer."""
-        self._refused = True
-        self._pieces.clear()
-        error = BodyTooLarge(f"the body is over the cap of {self.services.max_body_bytes} bytes")
-        with (
-            contextlib.suppress(BodyTooLarge),
-            self.services.usage.call(self.caller.client, self.request_id, self.dialect.name, self._size),
-        ):
-            raise error
-        body = self.dialect.error(error, self.request_id)
-        self.set_status(error.status)
-        self.set_header("Connection", "close")
-        self.set_header("Content-Length", str(len(body)))
-        self.write(body)
-        if "Expect" in self.request.headers:  # the client waits to be told to send: it need not
-            self.finish()
-        else:
-            self.flush()
-
-    def body(self) -> bytes:
-        """The whole body."""
-        return b"".join(self._pieces)
-
     async def serve(self) -> None:
         """Answer with what the exchange yields."""
-        if self._refused:
-            if not self._finished:
-                self.finish()
-            return
         self._serving = asyncio.current_task()
         try:
             async with aclosing(exchange(self.services, self.caller, self.dialect, self.body())) as pieces:
@@ -207,16 +260,22 @@ class ClientHandler(BaseHandler):
             self.write(self.dialect.error_event(self._as_gateway_error(500, None), self.request_id))
         finally:
             self._serving = None
-        with contextlib.suppress(StreamClosedError):
-            await self.finish()
+        if not self._finished:
+            with contextlib.suppress(StreamClosedError):
+                await self.finish()
+        if self.caller.streamed and self.request.version == "HTTP/1.0":
+            self._connection.close()  # without chunks, only this ends a stream
 
     async def _send(self, piece: bytes) -> None:
+        """Write a piece and wait until the client took it: so long the call is under way."""
         if not self._headers_written:
             for name, value in self.caller.headers.items():
                 self.set_header(name, value)
-        self.write(piece)
         if self.caller.streamed:
+            self.write(piece)
             await self.flush()
+        else:
+            await self.finish(piece)
 
     def error_headers(self) -> dict[str, str]:
         """The limits' state, also on a refusal."""
@@ -234,17 +293,25 @@ class ClientHandler(BaseHandler):
 class AdminHandler(BaseHandler):
     """A route for the admin: HTTP Basic with the admin's user and password."""
 
-    async def prepare(self) -> None:
-        """Check the password."""
+    async def admit(self) -> None:
+        """Check the password, and that no page of another site speaks with it, as browsers let them."""
         user, password = basic_credentials(self.request.headers.get("Authorization", ""))
         if not await self.services.admin.check(user, Secret(password)):
-            self.set_header("WWW-Authenticate", 'Basic realm="AI Gateway admin", charset="UTF-8"')
-            self._unauthorized()
+            raise InvalidApiKey("admin user and password are needed (HTTP Basic)")
+        origin = self.request.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc != self.request.headers.get("Host"):
+            raise Forbidden("the admin API takes no requests from pages of other sites")
 
-    def _unauthorized(self) -> None:
-        error = errors.InvalidApiKey("admin user and password are needed (HTTP Basic)")
-        self.set_status(401)
-        self.finish(self.dialect.error(error, self.request_id))
+    @property
+    def body_cap(self) -> int:
+        """Room for the longest system prompt and whitelist."""
+        return ADMIN_BODY_BYTES
+
+    def error_headers(self) -> dict[str, str]:
+        """What makes a browser ask for the password."""
+        if isinstance(self._refusal, InvalidApiKey):
+            return {"WWW-Authenticate": 'Basic realm="AI Gateway admin", charset="UTF-8"'}
+        return {}
 
     def write_json(self, value: Any, status: int = 200) -> None:
         """Answer with JSON."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from gateway.errors import ModelNotFound
+from gateway.errors import GatewayError, ModelNotFound
 from gateway.handlers.base import ClientHandler
 from gateway.jsonio import dumps
+from gateway.log import conceal
 from gateway.providers.base import ModelInfo
 
 
@@ -13,7 +14,12 @@ class ModelsHandler(ClientHandler):
 
     async def get(self, model: str | None = None) -> None:
         """List them, or show one."""
-        models = await self.services.catalog.models(self.caller.client)
+        client = self.caller.client
+        try:
+            models = await self.services.catalog.models(client)
+        except GatewayError as error:
+            error.message = conceal(error.message, client.backend_api_key)
+            raise
         if model is None:
             self.finish(dumps({"object": "list", "data": [_shown(found) for found in models]}))
             return

@@ -32,7 +32,7 @@ from gateway.chat import (
 from gateway.errors import BadRequest, UnsupportedParameter
 from gateway.jsonio import dumps, loads
 from gateway.providers.anthropic_models import EFFORTS, Rules, rules
-from gateway.providers.schema import walk
+from gateway.providers.schema import recursive, schemas_in, walk
 
 DIALECT = "anthropic-messages"
 ORIGIN = "anthropic"
@@ -78,7 +78,7 @@ def translate(request: ChatRequest, model: str) -> tuple[dict[str, Any], tuple[s
         draft.body["system"] = _plainly(draft.system)
     if request.stream:
         draft.body["stream"] = True
-    return draft.body, tuple(name for name in (*given, "name") if name in draft.dropped)
+    return draft.body, tuple(name for name in (*given, "name", "tools.strict") if name in draft.dropped)
 
 
 def _plainly(blocks: list[Block]) -> str | list[Block]:
@@ -120,6 +120,8 @@ class _Turns:
         self._late_system = late_system
         self._late: list[dict[str, Any]] = []  # a late system message may stand only behind a user's turn
         self._results: int | None = None  # how many tool results lead the last turn; None if it is not theirs
+        self._used: set[str] = set()  # ids of calls
+        self._open: dict[str, list[str]] = {}  # those of the last calls: as given -> as sent
 
     def add_system(self, message: Message) -> None:
         """Into `system`; within the conversation only where the model takes it there."""
@@ -140,17 +142,36 @@ class _Turns:
     def add_tool(self, message: Message) -> None:
         """All results of a batch belong in one turn, ahead of whatever else the user says."""
         if self._results is None:
-            self.turns.append({"role": "user", "content": []})
+            if not self.turns or self.turns[-1]["role"] != "user":
+                self.turns.append({"role": "user", "content": []})
             self._results = 0
-        self.turns[-1]["content"].insert(self._results, _tool_result(message))
+        call_id = _id(message.tool_call_id)
+        own = self._open.get(call_id) or [call_id]
+        result = _tool_result(message, own.pop(0) if len(own) > 1 else own[0])
+        self.turns[-1]["content"].insert(self._results, result)
         self._results += 1
 
     def add_assistant(self, message: Message) -> None:
         """What the model said; nothing, if all of it is left out (empty messages are refused)."""
         if blocks := _blocks(message, _ASSISTANT_BLOCKS):
+            if self._results is not None:
+                self._open = {}
+            for block in blocks:
+                if block["type"] == "tool_use":
+                    block["id"] = self._own_id(block["id"])
             self._place_late()
             self.turns.append({"role": "assistant", "content": blocks})
             self._results = None
+
+    def _own_id(self, call_id: str) -> str:
+        """An id that no earlier call has: some servers count the calls of each answer from 0 again."""
+        own, again = call_id, 1
+        while own in self._used:
+            again += 1
+            own = f"{call_id}_{again}"
+        self._used.add(own)
+        self._open.setdefault(call_id, []).append(own)
+        return own
 
     def close(self) -> None:
         """Place what was held back, and trim an answer begun by the client: it may not end in blanks."""
@@ -303,9 +324,9 @@ def _id(call_id: str | None) -> str:
     return re.sub(r"[^a-zA-Z0-9_-]", lambda found: f"_{ord(found[0]):x}_", call_id or "") or "_"
 
 
-def _tool_result(message: Message) -> Block:
+def _tool_result(message: Message, call_id: str) -> Block:
     blocks = _blocks(replace(message, cache_control=None), _USER_BLOCKS)
-    result: Block = {"type": "tool_result", "tool_use_id": _id(message.tool_call_id)}
+    result: Block = {"type": "tool_result", "tool_use_id": call_id}
     if blocks:  # an empty list is refused, a missing one is not
         result["content"] = _plainly(blocks)
     if message.is_error:
@@ -394,19 +415,24 @@ def _adapt(asked: Reasoning, draft: _Draft) -> None:
 
 
 def _thoughtless(messages: list[dict[str, Any]]) -> bool:
-    """Whether the last answer called tools without thoughts before: refused while thinking has a budget."""
+    """Whether the answer to go on with, its calls and results included, began without thoughts.
+
+    That is refused while thinking has a budget. Only its beginning counts: between results come mostly none.
+    """
+    begin: list[Block] = []
     for message in reversed(messages):
         if message["role"] == "assistant":
-            kinds = [block["type"] for block in message["content"]]
-            return "tool_use" in kinds and not kinds[0].endswith("thinking")
-    return False
+            begin = message["content"]
+        elif not any(block["type"] == "tool_result" for block in message["content"]):
+            break
+    return bool(begin) and not begin[0]["type"].endswith("thinking")
 
 
 def _response_format(draft: _Draft) -> None:
     wanted = draft.request.response_format
     if wanted is None:
         return
-    if wanted.schema is not None and draft.rules.formats:
+    if wanted.schema is not None and draft.rules.formats and _is_enforceable(wanted.schema):
         described = {"type": "json_schema", "schema": lower(wanted.schema)}
         draft.body["output_config"] = {**draft.body.get("output_config", {}), "format": described}
         if draft.rules.strict:  # other servers may not know output_config
@@ -429,6 +455,22 @@ _KEPT = frozenset(
 _RENAMED = {"oneOf": "anyOf", "definitions": "$defs"}
 _IDLE = frozenset({"$schema", "$id", "$comment", "additionalProperties"})
 _FORMATS = "date-time time date duration email hostname uri ipv4 ipv6 uuid".split()
+
+
+def _is_enforceable(schema: Json) -> bool:
+    """Whether structured output takes the schema without losing what it is for.
+
+    Recursion is refused; and an object of any properties would be closed, and so always be empty.
+    """
+    try:
+        return not recursive(schema) and not any(map(_is_map, schemas_in(schema)))
+    except RecursionError:
+        raise BadRequest("a JSON schema is nested too deeply") from None
+
+
+def _is_map(schema: Json) -> bool:
+    others = schema.get("additionalProperties", "properties" not in schema)
+    return "object" in _types(schema) and not schema.get("properties") and others is not False
 
 
 def lower(schema: Json) -> dict[str, Any]:
@@ -478,6 +520,8 @@ def _tools(draft: _Draft) -> None:
     usable = {tool.name: _tool(tool, draft.rules) for tool in request.tools if _is_usable(tool)}
     if len(usable) < len(request.tools):
         draft.dropped.append("tools")
+    if any(tool.strict and "strict" not in usable.get(tool.name, {}) for tool in request.tools):
+        draft.dropped.append("tools.strict")
     choice = request.tool_choice
     names = choice.names if choice else ()
     if missing := [name for name in names if name not in usable]:
@@ -517,7 +561,7 @@ def _tool(tool: Tool, able: Rules) -> Block:
     if tool.description is not None:
         built["description"] = tool.description
     schema = {"type": "object", **(tool.parameters or {"properties": {}})}
-    if tool.strict and able.formats:
+    if tool.strict and able.formats and _is_enforceable(schema):
         built |= {"input_schema": lower(schema), "strict": True}
     else:
         built["input_schema"] = schema

@@ -21,6 +21,8 @@ COMPATIBLE: dict[str, Differences] = {
         refused=frozenset({"stream_options", "user", "store", "logit_bias", "service_tier", "verbosity"}),
         developer_role=False,
         stream_usage=False,
+        message_members=frozenset({"role", "content", "tool_calls", "tool_call_id", "name", "prefix"}),
+        short_ids=True,
     ),
     "perplexity": Differences(
         base_url="https://api.perplexity.ai",

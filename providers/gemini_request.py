@@ -88,7 +88,9 @@ class _Contents:
     system: list[dict[str, Any]] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     _contents: list[dict[str, Any]] = field(default_factory=list)
-    _names: dict[str, str] = field(default_factory=dict)  # call id -> function: results must name it
+    _calls: dict[str, tuple[int, str]] = field(default_factory=dict)  # id -> its number, and its function
+    _step: int = 0  # where the results of the last calls belong
+    _results: list[dict[str, Any]] | None = None  # those that have come
     _media: list[dict[str, Any]] = field(default_factory=list)  # of results; due once their batch is over
 
     def add(self, index: int, message: Message) -> None:
@@ -102,7 +104,8 @@ class _Contents:
         if message.role in ("system", "developer"):
             self.system += parts
             return
-        self._names.update((call.id, call.name) for call in message.tool_calls)
+        for number, call in enumerate(message.tool_calls, len(self._calls)):
+            self._calls[call.id] = number, call.name
         self._turn("model" if message.role == "assistant" else "user", parts)
 
     def _turn(self, role: str, parts: list[dict[str, Any]]) -> None:
@@ -116,9 +119,12 @@ class _Contents:
             last["parts"] += parts
         else:
             self._contents.append({"role": role, "parts": parts})
+        if role == "model":
+            self._step, self._results = len(self._contents), None
 
     def _result(self, index: int, message: Message) -> None:
-        name = self._names.get(message.tool_call_id or "")
+        """Results stand right behind their calls and in their order, whatever else the user said between."""
+        _, name = self._calls.get(message.tool_call_id or "", (0, None))
         if name is None:
             raise BadRequest(
                 f"messages[{index}] answers {message.tool_call_id!r}, a call that no earlier message makes",
@@ -138,11 +144,11 @@ class _Contents:
                 result["parts"] = inside
         if media:
             self._media += [{"text": f"Result of {name}:"}, *media]
-        last = self._contents[-1] if self._contents else None
-        if last is None or "functionResponse" not in last["parts"][0]:
-            last = {"role": "user", "parts": []}
-            self._contents.append(last)
-        last["parts"].append({"functionResponse": result})
+        if self._results is None:
+            self._results = []
+            self._contents.insert(self._step, {"role": "user", "parts": self._results})
+        self._results.append({"functionResponse": result})
+        self._results.sort(key=lambda part: self._calls[part["functionResponse"].get("id", "")][0])
 
     def finished(self) -> list[dict[str, Any]]:
         """The contents, as Gemini insists on them: a user begins, and from 3 on each step is signed."""
@@ -241,7 +247,7 @@ _MAGIC: tuple[tuple[str, str], ...] = (
     ("R0lGOD", "image/gif"),
     ("JVBERi0", "application/pdf"),
 )
-"""How base64 of each begins, for data that came without a type."""
+"""How base64 of each begins: for files without a type, and for pictures, whose type is often wrong."""
 
 _AUDIO_TYPES: Mapping[str, str] = {"pcm16": "audio/pcm", "m4a": "audio/mp4"}
 
@@ -253,9 +259,12 @@ def _media(part: Image | Audio | File) -> dict[str, Any]:
         return {"text": part.text}
     if part.data is not None:
         guess = next((kind for magic, kind in _MAGIC if part.data.startswith(magic)), None)
-        if guess is None and isinstance(part, File):
-            guess = _type_by_name(part.filename or "")
-        return _inline(part.media_type or guess or "application/octet-stream", part.data)
+        kind = part.media_type
+        if isinstance(part, Image):
+            kind = guess or kind
+        else:
+            kind = kind or guess or _type_by_name(part.filename or "")
+        return _inline(kind or "application/octet-stream", part.data)
     return _linked(part)
 
 

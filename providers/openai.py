@@ -7,8 +7,10 @@ classes (compatible.py).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 from gateway.chat import (
@@ -58,7 +60,8 @@ class Differences:
     """How a compatible server departs from OpenAI. Every field's default is OpenAI's own way.
 
     `renamed` and `refused` are top-level members of the request; what is refused is left out and named
-    as dropped.
+    as dropped. `message_members` are the only ones that a message may have, where others are refused;
+    `short_ids` is for servers whose calls have ids of nine letters and digits, and that take no others.
     """
 
     base_url: str = "https://api.openai.com/v1"
@@ -67,6 +70,8 @@ class Differences:
     refused: frozenset[str] = frozenset()
     developer_role: bool = True
     stream_usage: bool = True
+    message_members: frozenset[str] = frozenset()
+    short_ids: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,8 @@ class OpenAI:
                 body.setdefault(other, value)
         if not differs.developer_role:
             body["messages"] = _without_developer(body["messages"])
+        if differs.message_members or differs.short_ids:
+            body["messages"] = _known_messages(body["messages"], differs)
         if stream and differs.stream_usage:
             body["stream_options"] = _with_usage(body.get("stream_options"))
         return UpstreamRequest(
@@ -182,6 +189,38 @@ def _without_developer(messages: Any) -> Any:
         else message
         for message in messages
     ]
+
+
+def _known_messages(messages: Any, differs: Differences) -> Any:
+    """The messages without what answers of other backends left in them: their members, their calls' ids."""
+    if isinstance(messages, Raw):
+        messages = loads(bytes(messages))
+    return [_known(message, differs) if isinstance(message, dict) else message for message in messages]
+
+
+def _known(message: Json, differs: Differences) -> dict[str, Any]:
+    allowed = differs.message_members or message.keys()
+    known = {name: value for name, value in message.items() if name in allowed}
+    if calls := as_objects(known.get("tool_calls")):
+        known["tool_calls"] = [
+            {name: value for name, value in call.items() if name != "extra_content"} for call in calls
+        ]
+    if differs.short_ids:
+        for holder, name in [
+            (known, "tool_call_id"),
+            *((call, "id") for call in known.get("tool_calls") or ()),
+        ]:
+            if isinstance(id_ := holder.get(name), str):
+                holder[name] = _short_id(id_)
+    return known
+
+
+def _short_id(id_: str) -> str:
+    """The id itself if it is short already, else one that is always the same for it."""
+    return id_ if _SHORT_ID.fullmatch(id_) else sha256(id_.encode("utf-8", "surrogatepass")).hexdigest()[:9]
+
+
+_SHORT_ID = re.compile(r"[A-Za-z0-9]{9}")
 
 
 def _with_usage(options: Any) -> dict[str, Any]:

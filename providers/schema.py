@@ -44,6 +44,49 @@ def walk(schema: Json, change: Callable[[dict[str, Any]], dict[str, Any]]) -> di
     return change(below(schema, lambda inner: walk(inner, change)))
 
 
+def schemas_in(schema: Json) -> list[Json]:
+    """Every schema in it, itself included."""
+    found: list[Json] = []
+
+    def note(inner: dict[str, Any]) -> dict[str, Any]:
+        found.append(inner)
+        return inner
+
+    walk(schema, note)
+    return found
+
+
+def recursive(schema: Json) -> bool:
+    """Whether a reference in the schema leads, over any steps, back to itself."""
+    leads: dict[str, set[str]] = {}
+    waiting = _refs(schema)
+    while waiting:
+        ref = waiting.pop()
+        if ref not in leads:
+            leads[ref] = _refs(schema if ref == "#" else _named(schema, ref) or {})
+            waiting |= leads[ref]
+    while ends := [ref for ref, others in leads.items() if not others & leads.keys()]:
+        for ref in ends:
+            del leads[ref]
+    return bool(leads)
+
+
+def _refs(schema: Json) -> set[str]:
+    return {ref for inner in schemas_in(schema) if isinstance(ref := inner.get("$ref"), str)}
+
+
+def _named(root: Json, ref: Any) -> Json | None:
+    """What a reference within the schema names, None when it is none or names nothing."""
+    if not isinstance(ref, str) or not ref.startswith("#/"):
+        return None
+    found: Any = root
+    for step in ref[2:].split("/"):
+        if not isinstance(found, dict):
+            return None
+        found = found.get(step.replace("~1", "/").replace("~0", "~"))
+    return found if isinstance(found, dict) else None
+
+
 _SAYS_NOTHING = frozenset(
     {"$schema", "additionalProperties", "description", "properties", "required", "title", "type"}
 )
@@ -115,7 +158,7 @@ class _Flattener:
         """All that holds for the schema as one, or None where that would never end."""
         parts = []
         if (ref := schema.get("$ref")) is not None:
-            named = self._named(ref)
+            named = _named(self.root, ref)
             if named is None or ref in inside or not self.left:
                 return None
             self.left -= 1
@@ -128,16 +171,6 @@ class _Flattener:
                 return None
             whole = _merged(whole, part)
         return whole
-
-    def _named(self, ref: Any) -> Json | None:
-        if not isinstance(ref, str) or not ref.startswith("#/"):
-            return None
-        found: Any = self.root
-        for step in ref[2:].split("/"):
-            if not isinstance(found, dict):
-                return None
-            found = found.get(step.replace("~1", "/").replace("~0", "~"))
-        return found if isinstance(found, dict) else None
 
 
 def _schemas(value: Any) -> list[Json]:

@@ -9,9 +9,11 @@ Beyond it, and taken back in the next request: `reasoning_content` (DeepSeek's n
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import unquote, unquote_to_bytes
 
 from gateway import sse
 from gateway.chat import (
@@ -211,7 +213,14 @@ def _part(part: Fields) -> Part:
             return Audio(sound.required_text("data"), sound.required_text("format"))
         case "file":
             return _file(part, cache)
+        case "thinking":  # Mistral's, in an earlier answer
+            said = part.get("thinking")
+            return Thinking(said if isinstance(said, str) else "".join(map(_said, part.items("thinking"))))
     return Opaque(OpenAIChat.name, {**part.rest(), "type": part.get("type")})
+
+
+def _said(piece: Fields) -> str:
+    return piece.text("text") or ""
 
 
 def _image(part: Fields, cache: Json | None) -> Image:
@@ -245,11 +254,18 @@ def _file(part: Fields, cache: Json | None) -> File:
 
 
 def _data_url(url: str) -> tuple[str, str] | None:
-    """Media type and base64 data of a data URL (RFC 2397); None for another URL."""
+    """Media type and base64 data of a data URL (RFC 2397); None for another URL.
+
+    Without `;base64` the data is percent-encoded; with it, its `+`, `/` and `=` may be.
+    """
     found = _DATA_URL.match(url)
-    if found is None or not found[2]:
+    if found is None:
         return None
-    return found[1].lower(), url[found.end() :]
+    data = url[found.end() :]
+    if not found[2]:
+        octets = unquote_to_bytes(data.encode("utf-8", "surrogatepass"))
+        return found[1].lower() or "text/plain", b64encode(octets).decode()
+    return found[1].lower(), unquote(data) if "%" in data else data
 
 
 def _google_signature(item: Fields) -> str | None:
@@ -500,7 +516,7 @@ class _Written:
     called: bool = False
     bare: set[int] = field(default_factory=set)  # calls without arguments so far
     thought: list[str] = field(default_factory=list)  # of the block of reasoning that has not ended
-    thoughts: int = 0
+    thoughts: list[dict[str, Any]] = field(default_factory=list)
     images: int = 0
     annotations: list[Json] = field(default_factory=list)
 
@@ -508,8 +524,8 @@ class _Written:
 class ChatWriter:
     """Chunks as `chat.completion.chunk` events, by the rules that SDK helpers insist on.
 
-    They join lists in deltas by the entries' `index`, and fail where there is none: so annotations, which
-    have none, are written once, before the finish.
+    They join lists in deltas by the entries' `index`, and fail where there is none (Python), or keep only the
+    last list (Node): so annotations and `reasoning_details` are written once, before the finish.
     """
 
     __slots__ = ("_begun", "_choices", "_head", "_include_usage", "_usage")
@@ -533,7 +549,7 @@ class ChatWriter:
         written = self._choices.get(chunk.index) or _Written()
         delta = _delta(written, chunk)
         out = b""
-        if delta or chunk.annotations or chunk.logprobs is not None:
+        if delta or chunk.annotations or written.thoughts or chunk.logprobs is not None:
             self._choices[chunk.index] = written
         if delta or chunk.logprobs is not None:
             out = self._event(chunk.index, delta, chunk.logprobs)
@@ -585,6 +601,8 @@ class ChatWriter:
         out = b"" if written.begun else self._event(index, {})
         for call in sorted(written.bare):
             out += self._event(index, {"tool_calls": [{"index": call, "function": {"arguments": "{}"}}]})
+        if written.thoughts:
+            out += self._event(index, {"reasoning_details": written.thoughts})
         if written.annotations:
             out += self._event(index, {"annotations": written.annotations})
         return out + self._event(index, {}, finish_reason=reason)
@@ -598,7 +616,7 @@ def _delta(written: _Written, chunk: Chunk) -> dict[str, Any]:
         delta["reasoning_content"] = chunk.reasoning
         written.thought.append(chunk.reasoning)
     if chunk.thinking is not None:
-        delta.update(_thought(written, chunk.thinking))
+        _end_thought(written, chunk.thinking)
     if chunk.refusal is not None:
         delta["refusal"] = chunk.refusal
     if chunk.tool_call is not None:
@@ -615,14 +633,12 @@ def _delta(written: _Written, chunk: Chunk) -> dict[str, Any]:
     return delta
 
 
-def _thought(written: _Written, thought: Thinking) -> dict[str, Any]:
+def _end_thought(written: _Written, thought: Thinking) -> None:
     """A block of reasoning ended: its text once more with its signature, to be sent back whole."""
     text = "".join(written.thought)
     written.thought.clear()
-    if not (thought.signature or thought.redacted):
-        return {}
-    written.thoughts += 1
-    return {"reasoning_details": [_detail(written.thoughts - 1, replace(thought, text=text))]}
+    if thought.signature or thought.redacted:
+        written.thoughts.append(_detail(len(written.thoughts), replace(thought, text=text)))
 
 
 def _call_piece(written: _Written, piece: ToolCallDelta) -> dict[str, Any]:

@@ -154,6 +154,7 @@ class Reply:
                         decoder = zlib.decompressobj(-zlib.MAX_WBITS if raw else zlib.MAX_WBITS | 32)
                     if data := decoder.decompress(piece, DECODE_STEP):
                         yield data
+                        await asyncio.sleep(0)  # the others' turn: the next steps wait for no socket
                     piece = decoder.unconsumed_tail
                     if decoder.eof:  # gzip allows another member to follow
                         piece, decoder = decoder.unused_data, None

@@ -199,7 +199,7 @@ class Pool:
         self.closed = True
         for origin in list(self.origins.values()):
             for connection in list(origin.connections):
-                connection.abort()
+                connection.abort(UpstreamError("the gateway is stopping"))
 
 
 class Origin:

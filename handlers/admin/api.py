@@ -16,7 +16,7 @@ class AdminApiHandler(AdminHandler):
     def fields(self) -> dict[str, Any]:
         """The body. Raises `BadRequest` when it is no JSON object."""
         try:
-            found = loads(self.request.body)
+            found = loads(self.body())
         except ValueError as exc:
             raise BadRequest(f"the body is not JSON: {exc}", code="invalid_json") from exc
         if not isinstance(found, dict):

@@ -118,6 +118,12 @@ def test_variables_that_kubernetes_sets_for_a_service_of_our_name_are_let_be(fil
     assert load(file, environ) == Config()
 
 
+@pytest.mark.parametrize("variable", ["AI_GATEWAY_KEY", "AI_GATEWAY_API_KEY"])
+def test_the_variable_that_holds_an_applications_key_is_let_be(file: Path, variable: str) -> None:
+    file.write_text("")
+    assert load(file, {variable: "gm_1"}) == Config()
+
+
 def test_text_needs_no_quotes_to_stay_text(file: Path) -> None:
     file.write_text("admin:\n  username: no\nprometheus:\n  password: 0123\ndatabase:\n  url:\n")
     config = load(file, {})

@@ -39,6 +39,15 @@ def test_it_keeps_serving_and_its_curl_line_works(tmp_path: Path) -> None:
     assert '"content":"Hello"' in curled.stdout and curled.stdout.endswith("data: [DONE]\n\n")
 
 
+def test_ctrl_c_stops_it_at_once_while_the_model_starts(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "--llm"], cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline().startswith("Starting")
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(20) == 130
+
+
 def test_a_failure_is_told_and_is_not_zero(tmp_path: Path) -> None:
     environ = {**os.environ, "AI_GATEWAY_DEFAULTS_QUOTA_MAX_INPUT_TOKENS": "many"}
     ended = subprocess.run(

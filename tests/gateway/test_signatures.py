@@ -50,8 +50,10 @@ def plain(parts: Sequence[Part]) -> tuple[Part, ...]:
     )
 
 
-def restored(signatures: Signatures, parts: Sequence[Part], client_id: int = ME) -> tuple[Part, ...]:
-    request = ChatRequest("m", (USER, Message("assistant", tuple(parts)), RESULT))
+def restored(
+    signatures: Signatures, parts: Sequence[Part], client_id: int = ME, model: str = "m"
+) -> tuple[Part, ...]:
+    request = ChatRequest(model, (USER, Message("assistant", tuple(parts)), RESULT))
     back = signatures.restore(client_id, request)
     assert (back.messages[0], back.messages[2]) == (USER, RESULT)
     return back.messages[1].parts
@@ -60,7 +62,7 @@ def restored(signatures: Signatures, parts: Sequence[Part], client_id: int = ME)
 def remembering(clock: ManualClock, *answers: Sequence[Part], max_bytes: int = 10_000) -> Signatures:
     signatures = Signatures(clock, max_bytes=max_bytes)
     for parts in answers:
-        signatures.remember(ME, parts)
+        signatures.remember(ME, "m", parts)
     return signatures
 
 
@@ -97,9 +99,10 @@ def test_thoughts_after_the_last_call_and_unsigned_ones_are_not_kept() -> None:
     assert restored(signatures, (call("a"),)) == (call("a"),)
 
 
-def test_a_call_is_known_by_its_client_and_its_id() -> None:
+def test_a_call_is_known_by_its_client_its_model_and_its_id() -> None:
     signatures = remembering(ManualClock(), (thought("hm"), call("a", signature="s")))
     assert restored(signatures, (call("a"),), OTHER) == (call("a"),)
+    assert restored(signatures, (call("a"),), model="another") == (call("a"),)
     assert restored(signatures, (call("b"),)) == (call("b"),)
     assert restored(signatures, (call("a"),)) == (thought("hm"), call("a", signature="s"))
 
@@ -160,7 +163,7 @@ def test_what_is_kept_ages() -> None:
     assert len(restored(signatures, (call("a"),))) == 2
     clock.advance(1)
     assert len(restored(signatures, (call("a"),))) == 1
-    signatures.remember(ME, (thought("hm"), call("b")))
+    signatures.remember(ME, "m", (thought("hm"), call("b")))
     assert len(restored(signatures, (call("b"),))) == 2
 
 
@@ -182,7 +185,7 @@ def test_remembering_the_same_call_again_takes_no_more_room() -> None:
 def test_an_answer_larger_than_all_room_is_not_kept() -> None:
     signatures = remembering(ManualClock(), (thought("x" * 1000), call("a")), max_bytes=500)
     assert restored(signatures, (call("a"),)) == (call("a"),)
-    signatures.remember(ME, (call("b", signature="s"),))
+    signatures.remember(ME, "m", (call("b", signature="s"),))
     assert restored(signatures, (call("b"),)) == (call("b", signature="s"),)
 
 

@@ -309,6 +309,14 @@ def test_results_of_a_batch_share_one_turn_ahead_of_the_users_words() -> None:
     ]
 
 
+def test_results_lead_a_turn_that_the_users_words_began() -> None:
+    found = turns(
+        *HELLO, said(ToolCall("a", "f"), ToolCall("b", "f")), user("Wait"), result("b"), result("a")
+    )
+    assert [turn["role"] for turn in found] == ["user", "assistant", "user"]
+    assert [block.get("tool_use_id", "text") for block in found[2]["content"]] == ["b", "a", "text"]
+
+
 def test_the_next_batch_has_a_turn_of_its_own() -> None:
     found = turns(
         *HELLO, said(ToolCall("a", "f")), result("a", "1"), said(ToolCall("b", "f")), result("b", "2")
@@ -379,6 +387,18 @@ def test_an_id_of_another_provider_stays_one_and_itself() -> None:
     ids = [block["id"] for block in found[1]["content"]]
     assert ids == ["f_2e_g_3a_0", "f_g_3a_0"]
     assert found[2]["content"][0]["tool_use_id"] == ids[0]
+
+
+def test_a_calls_id_that_was_used_before_is_made_its_own() -> None:
+    again = said(ToolCall("call_0", "f"), ToolCall("call_1", "f"))
+    results = (result("call_1", "2"), result("call_0", "1"))
+    found = turns(*HELLO, said(ToolCall("call_0", "f")), result("call_0", "0"), again, *results)
+    assert [block["id"] for block in found[3]["content"]] == ["call_0_2", "call_1"]
+    shown = [(block["tool_use_id"], block["content"]) for block in found[4]["content"]]
+    assert shown == [("call_1", "2"), ("call_0_2", "1")]
+    found = turns(*HELLO, said(ToolCall("f", "f"), ToolCall("f", "f")), result("f", "1"), result("f", "2"))
+    shown = [(block["tool_use_id"], block["content"]) for block in found[2]["content"]]
+    assert shown == [("f", "1"), ("f_2", "2")]
 
 
 PNG, JPEG, PDF = (
@@ -709,6 +729,7 @@ def test_a_budget_stays_below_max_tokens(
 
 
 SIGNED = Thinking("hm", "c2ln", origin="anthropic")
+STEP = (said(SIGNED, ToolCall("a", "f")), result("a", "1"))
 
 
 @pytest.mark.parametrize(
@@ -725,6 +746,9 @@ SIGNED = Thinking("hm", "c2ln", origin="anthropic")
         (BUDGETED, (said(replace(SIGNED, origin="gemini"), ToolCall("a", "f")), result("a", "1")), False),
         (BUDGETED, (said(ToolCall("a", "f")), result("a", "1"), said("Done."), user("more")), True),
         (BUDGETED, (said("Hi."), user("more")), True),
+        (BUDGETED, (*STEP, said(ToolCall("b", "f")), result("b", "2")), True),  # one turn, begun with it
+        (BUDGETED, (*STEP, said("Done."), user("more"), said(ToolCall("b", "f")), result("b", "2")), False),
+        (BUDGETED, (said("Hi, I"),), False),  # an answer begun by the client
         (BOTH, (said(ToolCall("a", "f")), result("a", "1")), True),
         (LOCAL, (said(ToolCall("a", "f")), result("a", "1")), True),
     ],
@@ -880,6 +904,28 @@ def test_a_schema_is_an_instruction_where_the_model_enforces_none() -> None:
     assert json.loads(body["system"].partition(":\n")[2]) == SCHEMA
     assert "output_config" not in body
     assert dropped("claude-sonnet-4-0", response_format=WANTED) == ("response_format",)
+
+
+OPEN: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "integer"}}
+TREE: dict[str, Any] = {
+    "$defs": {"N": {"type": "object", "properties": {"kids": {"items": {"$ref": "#/$defs/N"}}}}},
+    "$ref": "#/$defs/N",
+}
+
+
+@pytest.mark.parametrize(
+    "schema", [TREE, OPEN, {"type": "object", "properties": {"any": {"type": ["object", "null"]}}}]
+)
+def test_a_schema_that_cannot_be_enforced_is_an_instruction(schema: dict[str, Any]) -> None:
+    """Recursion is refused, and an object of any properties would be closed, and so always be empty."""
+    wanted = replace(WANTED, schema=schema)
+    body = built(response_format=wanted)
+    assert json.loads(body["system"].partition(":\n")[2]) == schema
+    assert "output_config" not in body
+    assert dropped(response_format=wanted) == ("response_format",)
+    tool = Tool("f", parameters={"type": "object", **schema}, strict=True)
+    assert built(tools=(tool,))["tools"] == [{"name": "f", "input_schema": tool.parameters}]
+    assert dropped(tools=(tool,)) == ("tools.strict",)
 
 
 def test_another_server_is_told_both_ways() -> None:

@@ -317,7 +317,7 @@ def test_every_kind_of_user_part_has_its_word() -> None:
         ask(
             user(
                 "Look:",
-                Image(data="iVBORw0KGgoAAA", media_type="image/webp"),
+                Image(data="iVBORw0KGgoAAA", media_type="image/webp"),  # which it is not
                 Image(data="iVBORw0KGgoAAA"),
                 Image(url="https://x.example/a.PNG?size=1"),
                 Image(url="https://x.example/a"),
@@ -337,7 +337,7 @@ def test_every_kind_of_user_part_has_its_word() -> None:
     base = "https://generativelanguage.googleapis.com/v1beta"
     assert body["contents"][0]["parts"] == [
         {"text": "Look:"},
-        {"inlineData": {"mimeType": "image/webp", "data": "iVBORw0KGgoAAA"}},
+        {"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgoAAA"}},
         {"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgoAAA"}},
         {"fileData": {"fileUri": "https://x.example/a.PNG?size=1", "mimeType": "image/png"}},
         {"fileData": {"fileUri": "https://x.example/a"}},
@@ -437,6 +437,26 @@ def test_results_of_a_batch_share_one_content_and_nothing_else_enters_it() -> No
         },
         {"role": "user", "parts": [{"text": "And now?"}]},
     ]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        (result("b", "2"), result("a", "1"), user("Wait.")),
+        (result("a", "1"), user("Wait."), result("b", "2")),
+        (user("Wait."), result("b", "2"), result("a", "1")),
+    ],
+)
+def test_results_stand_behind_their_calls_in_their_order(told: tuple[Message, ...]) -> None:
+    earlier = (assistant(ToolCall("b", "z")), result("b", "0"))  # some servers use their ids again
+    body, _ = build(ask(user("Hi"), *earlier, assistant(ToolCall("a", "f"), ToolCall("b", "g")), *told))
+    *_, results, said = body["contents"]
+    found = [part["functionResponse"] for part in results["parts"]]
+    assert [(one["name"], one["id"], one["response"]["output"]) for one in found] == [
+        ("f", "a", "1"),
+        ("g", "b", "2"),
+    ]
+    assert (len(body["contents"]), said["parts"]) == (6, [{"text": "Wait."}])
 
 
 @pytest.mark.parametrize("model", ["gemini-3-flash-preview", "gemini-2.5-flash"])

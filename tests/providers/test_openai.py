@@ -151,6 +151,32 @@ def test_a_server_without_the_developer_role_gets_a_system_message() -> None:
     assert [message["role"] for message in sent["messages"]] == ["system", "user"]
 
 
+def test_mistral_gets_nothing_that_answers_of_other_backends_left_in_a_message() -> None:
+    """Unknown members are refused there, and so are ids of calls other than nine letters and digits."""
+    function = {"name": "f", "arguments": "{}"}
+    calls = [
+        {"id": "toolu_01", "type": "function", "function": function, "extra_content": {"google": {}}},
+        {"id": "a1B2c3D4e", "type": "function", "function": function},
+    ]
+    left = {"refusal": None, "annotations": [], "reasoning_content": "hm", "reasoning_details": [{}]}
+    history = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": None, "tool_calls": calls, **left},
+        {"role": "tool", "tool_call_id": "toolu_01", "content": "1"},
+        {"role": "tool", "tool_call_id": "a1B2c3D4e", "content": "2"},
+    ]
+    body = members(json.dumps({"model": "m", "messages": history}).encode())
+    hello, said, *results = json.loads(PROVIDERS["mistral"].relay(body, TARGET, stream=False).body)[
+        "messages"
+    ]
+    assert hello == history[0]
+    assert said.keys() == {"role", "content", "tool_calls"}
+    first, second = said["tool_calls"]
+    assert (first.keys(), second) == (calls[1].keys(), calls[1])
+    assert len(first["id"]) == 9 and first["id"].isalnum()
+    assert [result["tool_call_id"] for result in results] == [first["id"], "a1B2c3D4e"]
+
+
 def test_azure_takes_its_key_in_its_own_header_and_has_no_address_of_its_own() -> None:
     azure = PROVIDERS["azure"]
     target = Target("https://mine.openai.azure.com", Secret("k"), "gpt")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import BadRequest
-from gateway.providers.schema import below, lowered, takes_arguments, walk
+from gateway.providers.schema import below, lowered, recursive, takes_arguments, walk
 
 NODE = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}, "value": {"type": "integer"}}}
 
@@ -201,6 +201,24 @@ def test_a_schema_nested_beyond_reason_is_refused() -> None:
 )
 def test_a_tool_takes_arguments_if_its_schema_lets_it(schema: dict[str, Any] | None, takes: bool) -> None:
     assert takes_arguments(schema) is takes
+
+
+@pytest.mark.parametrize(
+    ("schema", "found"),
+    [
+        ({"type": "object"}, False),
+        ({"$defs": {"A": {"type": "string"}}, "properties": {"a": {"$ref": "#/$defs/A"}}}, False),
+        ({"$defs": {"A": {"$ref": "#/$defs/B"}, "B": {"$ref": "#/$defs/C"}}, "$ref": "#/$defs/A"}, False),
+        ({"$defs": {"A": {"items": {"$ref": "#/$defs/A"}}}, "$ref": "#/$defs/A"}, True),
+        ({"$defs": {"A": {"$ref": "#/$defs/B"}, "B": {"not": {"$ref": "#/$defs/A"}}}}, True),
+        ({"properties": {"next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}}, True),
+        ({"properties": {"a": {"$ref": "#/properties/b"}, "b": {"items": {"$ref": "#/properties/a"}}}}, True),
+        ({"properties": {"a": {"$ref": "https://example.org/a"}, "b": {"$ref": "#/none/0"}}}, False),
+        ({"enum": [{"$ref": "#"}]}, False),
+    ],
+)
+def test_a_schema_is_recursive_if_a_reference_leads_back(schema: dict[str, Any], found: bool) -> None:
+    assert recursive(schema) is found
 
 
 def test_walk_visits_every_schema_once_innermost_first() -> None:

@@ -181,5 +181,5 @@ async def test_closing_it_ends_a_fetch() -> None:
         while not upstream.requests:
             await asyncio.sleep(0)
         http.close()
-        with pytest.raises(HTTPError, match="given up"):
+        with pytest.raises(HTTPError, match="is stopping"):
             await fetching

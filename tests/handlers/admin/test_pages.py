@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 
 import pytest
 
+from gateway.models import DailyUsageRow
 from tests.running import PASSWORD, running
 
 
@@ -18,13 +20,43 @@ async def test_the_dashboard_shows_clients_and_what_they_used_today(tmp_path: Pa
         await gateway.rows(1)
         page = await gateway.admin("GET", "/admin")
         style = await gateway.fetch("GET", "/static/app.css")
+        icon = await gateway.fetch("GET", "/static/icon.svg")
     text = page.body.decode()
     assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "&lt;b&gt;app&lt;/b&gt;" in text and "<b>app" not in text
-    row = text[text.index("&lt;b&gt;app") :]
-    assert [row.split("<td>")[n].split("<")[0] for n in (3, 4, 5, 6)] == ["1", "0", "3", "3"]
-    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert re.findall(r'data-label="([^"]+)">([^<]+)<', text) == [
+        ("Requests", "1"),
+        ("Errors", "0"),
+        ("Tokens in", "3"),
+        ("Tokens out", "3"),
+    ]
     assert (style.status, style.headers["content-type"]) == (200, "text/css")
+    assert (icon.status, icon.headers["content-type"]) == (200, "image/svg+xml")
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_the_dashboard_says_what_is_off_and_makes_long_numbers_readable(tmp_path: Path) -> None:
+    async with running(tmp_path) as gateway:
+        empty = (await gateway.admin("GET", "/admin")).body.decode()
+        _, client = await gateway.new_client(active=False)
+        day = gateway.services.clock.now().date()
+        sums = {"requests": 2, "errors": 1, "input_tokens": 1_234_567, "output_tokens": 0}
+        insert = DailyUsageRow.insert(client_id=client.id, day=day, **sums)
+        await gateway.services.db.write(insert.execute)
+        page = (await gateway.admin("GET", "/admin")).body.decode()
+    assert "No clients yet" in empty and "<table" not in empty
+    assert '<span class="badge">off</span>' in page
+    assert page.count("1,234,567") == 2, "the client's, and the sum of all"
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_the_dashboard_needs_no_script_and_no_style_of_its_own(tmp_path: Path) -> None:
+    async with running(tmp_path) as gateway:
+        await gateway.client(description="d", active=False)
+        page = await gateway.admin("GET", "/admin")
+    policy = "default-src 'none'; style-src 'self'; img-src 'self'"
+    assert page.headers["content-security-policy"] == policy
+    assert not re.search(rb"<script|<style|style=| on[a-z]+=|http", page.body)
 
 
 @pytest.mark.gen_test(timeout=20)
