@@ -50,6 +50,10 @@ ELSEWHERE = {
     "gateway/catalog.py": ("tests/handlers/test_models.py", "what its two routes show"),
     "gateway/admin.py": ("tests/handlers/admin/test_api.py", "what its routes ask for"),
     "gateway/stats.py": ("tests/handlers/admin/test_pages.py", "what the dashboard shows"),
+    "gateway/dialects/openai_chat_request.py": (
+        "tests/gateway/dialects/test_openai_chat.py",
+        "the half of the dialect that reads",
+    ),
     "gateway/limits/base.py": ("tests/gateway/limits/contract.py", "the promise that every limiter keeps"),
     "gateway/local_llm.py": ("tests/test_real_model.py", "runs a real model"),
 }

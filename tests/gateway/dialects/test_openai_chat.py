@@ -344,13 +344,20 @@ def test_a_parameter_is_taken_as_it_is(name: str) -> None:
     assert list(request.given()) == [name]
 
 
+@pytest.mark.parametrize("name", ["functions", "function_call"])
+def test_the_form_before_tools_is_refused_rather_than_dropped(name: str) -> None:
+    with pytest.raises(BadRequest, match="use tools") as caught:
+        read(**{name: [{"name": "f"}]})
+    assert (caught.value.code, caught.value.param) == ("unsupported_parameter", name)
+    assert read(functions=[], function_call=None).extra == {}
+
+
 def test_what_the_gateway_has_no_field_for_is_kept_by_its_name() -> None:
     extra = {
         "metadata": {"a": "b"},
         "store": False,
         "prediction": {"type": "content", "content": "x"},
         "verbosity": "low",
-        "functions": [],
         "safe_prompt": True,
         "provider": {"order": ["x"]},
     }
