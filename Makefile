@@ -22,7 +22,7 @@ run: $(VENV)/.run ## start the gateway for real use (config.yaml and ./data are 
 	$(BIN)/ai-gateway $(ARGS)
 
 test: $(VENV)/.dev $(VENV)/.llm ## run all tests (ARGS="-k word" for some)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -rs $(ARGS)
 
 lint: $(VENV)/.dev links ## ruff and mypy
 	$(BIN)/ruff format --check .

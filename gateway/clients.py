@@ -19,7 +19,7 @@ from gateway import jsonio
 from gateway.client import KEY_PREFIXES, Client, Quota, RateLimit, ToolMode
 from gateway.clock import Clock, SystemClock
 from gateway.db import Database
-from gateway.errors import BadRequest, Conflict, NotFound
+from gateway.errors import BadRequest, Conflict, NotFound, Overloaded
 from gateway.models import ClientRow, SettingRow
 from gateway.netguard import host_refusal
 from gateway.providers.base import endpoint
@@ -140,6 +140,12 @@ class ClientStore:
             row = await self._db.write(_changing, step, *args)
         except peewee.IntegrityError as exc:
             raise Conflict(f"there is a client named {name!r} already", param="name") from exc
+        except (
+            peewee.OperationalError,
+            peewee.InterfaceError,
+        ) as exc:  # locked, full, read-only, unreachable
+            reason = " ".join(str(exc).split())
+            raise Overloaded(f"the database takes no changes just now: {reason}", retry_after_s=5) from exc
         if self.on_change is not None:
             try:
                 await self.on_change()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from gateway.client import Client
 from gateway.clients import VERSION_SETTING, all_rows, client_of
@@ -36,6 +37,7 @@ class ClientDirectory:
         self._wait = wait
         self._refreshing = asyncio.Lock()
         self._version: str | None = None
+        self._known: dict[int, tuple[dict[str, Any], Client]] = {}  # id -> its row, and what that says
         self._by_hash: dict[str, Client] = {}
 
     @property
@@ -53,9 +55,19 @@ class ClientDirectory:
         self._tasks.spawn(self._follow(), name="client directory")
 
     async def refresh(self) -> None:
-        """Load all clients anew. One at a time: an older reading must not replace a newer one."""
+        """Load all clients anew, and decrypt what changed: all of it would hold up everybody for long.
+
+        One at a time: an older reading must not replace a newer one.
+        """
         async with self._refreshing:
-            version, by_hash = await self._db.read(_snapshot, self._vault)
+            version, rows = await self._db.read(_snapshot)
+            known, self._known = self._known, {}
+            for row in rows:
+                found = known.get(row.id)
+                if found is None or found[0] != row.__data__:
+                    found = (row.__data__, client_of(row, self._vault))
+                self._known[row.id] = found
+            by_hash = {data["key_hash"]: client for data, client in self._known.values()}
             for client in by_hash.values():
                 if client.backend_api_key_lost:
                     logger.error(
@@ -83,7 +95,6 @@ class ClientDirectory:
                 failing = False
 
 
-def _snapshot(vault: Vault) -> tuple[str | None, dict[str, Client]]:
-    """For `Database.read`, with the decrypting: of a thousand keys, the event loop would wait for long."""
+def _snapshot() -> tuple[str | None, list[Any]]:
     # The version first: a change in between makes the next look reload once more, never miss it.
-    return read_setting(VERSION_SETTING), {row.key_hash: client_of(row, vault) for row in all_rows()}
+    return read_setting(VERSION_SETTING), all_rows()

@@ -12,6 +12,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TextIO
 
+from gateway.errors import GatewayError
 from gateway.secret import Secret
 
 _MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -44,6 +45,13 @@ def conceal_bytes(data: bytes, key: Secret | None) -> bytes:
     """The same in bytes; one search, and no copy where there is nothing to hide."""
     found = key.reveal().encode() if key is not None else b""
     return data.replace(found, b"***") if len(found) >= LEAST_CONCEALED else data
+
+
+def conceal_in(error: GatewayError, key: Secret | None) -> None:
+    """The same in all that an error says."""
+    error.message = conceal(error.message, key)
+    error.param = error.param and conceal(error.param, key)
+    error.code = error.code and conceal(error.code, key)
 
 
 def redact(text: str) -> str:

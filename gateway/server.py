@@ -39,6 +39,8 @@ def run(config: Config, ready: Callable[[int], None] | None = None) -> int:
     `ready` is called with the port once connections are accepted.
     """
     asyncio.run(_run(config, ready))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)  # all is written: one that comes now must not look like a crash
     return 0
 
 

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from uuid import uuid4
 
 import peewee
 
@@ -20,9 +22,8 @@ from gateway.first_launch import open_database, open_vault
 from gateway.limits.base import Limiter
 from gateway.limits.memory import MemoryLimiter
 from gateway.metrics import Metrics
-from gateway.providers import PROVIDERS
-from gateway.providers.echo import SCHEME as ECHO_SCHEME
-from gateway.providers.echo import answer as echo
+from gateway.providers import PROVIDERS, echo
+from gateway.providers.base import UpstreamRequest
 from gateway.signatures import Signatures
 from gateway.tasks import TaskGroup
 from gateway.upstream import Upstream, UpstreamSettings
@@ -83,7 +84,7 @@ async def open_services(config: Config, clock: Clock | None = None) -> AsyncIter
         clients = ClientStore(db, vault, config.defaults.limits(), PROVIDERS, on_change=directory.refresh)
         await directory.start()
         metrics.count_active_clients(lambda: directory.active)
-        upstream = Upstream(upstream_settings(config), {ECHO_SCHEME: echo})
+        upstream = Upstream(upstream_settings(config), {echo.SCHEME: partial(_echo, clock)})
         stack.push_async_callback(upstream.close)
         usage = UsageLog(db, clock, tasks, [metrics.finished])
         stack.push_async_callback(usage.close)
@@ -103,6 +104,11 @@ async def open_services(config: Config, clock: Clock | None = None) -> AsyncIter
             catalog=Catalog(upstream, clock),
             admin=AdminAuth(db, config.admin.username),
         )
+
+
+def _echo(clock: Clock, request: UpstreamRequest) -> echo.Answer:
+    """The built-in backend, which reads no clock itself."""
+    return echo.answer(request, answer_id=f"chatcmpl-{uuid4().hex}", created=int(clock.now().timestamp()))
 
 
 def upstream_settings(config: Config) -> UpstreamSettings:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
+from gateway.errors import BadRequest
 from gateway.http.client import PooledAsyncHTTPClient
 from gateway.http.pool import ConnectionCount, PoolSettings, Timeouts, tls_context
 from gateway.providers.base import UpstreamRequest
@@ -129,4 +130,8 @@ class _LocalReply:
 
 @asynccontextmanager
 async def _answer(backend: LocalBackend, request: UpstreamRequest) -> AsyncIterator[UpstreamReply]:
-    yield _LocalReply(*backend(request))
+    try:
+        answered = backend(request)
+    except ValueError as exc:  # what is relayed was split into members, and read no further
+        raise BadRequest("the body holds a value that cannot be read", code="invalid_json") from exc
+    yield _LocalReply(*answered)

@@ -23,7 +23,7 @@ from gateway.client import Client
 from gateway.clock import Clock
 from gateway.db import Database
 from gateway.errors import ClientGone, GatewayError, Overloaded
-from gateway.log import conceal
+from gateway.log import conceal_in
 from gateway.models import DailyUsageRow, RequestRow
 from gateway.secret import Secret
 from gateway.tasks import TaskGroup
@@ -76,9 +76,7 @@ class CallRecord:
 
     def fail(self, error: GatewayError) -> None:
         """Note how the call ended; in the error, the backend's key becomes stars."""
-        error.message = conceal(error.message, self.backend_api_key)
-        error.param = error.param and conceal(error.param, self.backend_api_key)
-        error.code = error.code and conceal(error.code, self.backend_api_key)
+        conceal_in(error, self.backend_api_key)
         self.status = error.status
         self.error_code = error.code or error.type
         self.error_label = error.label

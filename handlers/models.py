@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.errors import GatewayError, ModelNotFound
 from gateway.handlers.base import ClientHandler
 from gateway.jsonio import dumps
-from gateway.log import conceal
+from gateway.log import conceal_in
 from gateway.providers.base import ModelInfo
 
 
@@ -18,7 +18,7 @@ class ModelsHandler(ClientHandler):
         try:
             models = await self.services.catalog.models(client)
         except GatewayError as error:
-            error.message = conceal(error.message, client.backend_api_key)
+            conceal_in(error, client.backend_api_key)
             raise
         if model is None:
             self.finish(dumps({"object": "list", "data": [_shown(found) for found in models]}))

@@ -14,6 +14,7 @@ from typing import Any
 from gateway import sse
 from gateway.jsonio import dumps, loads
 from gateway.providers.base import Provider, Target, UpstreamRequest
+from gateway.providers.lenient import as_objects, as_text
 from gateway.providers.openai import Differences, OpenAI
 
 SCHEME = "echo"
@@ -33,16 +34,17 @@ class Echo(OpenAI):
         return f"{SCHEME}:{path}"
 
 
-def answer(request: UpstreamRequest) -> Answer:
-    """What the echo backend says: a list of its one model, a completion, or a stream of its words."""
+def answer(request: UpstreamRequest, *, answer_id: str = "chatcmpl-echo", created: int = 0) -> Answer:
+    """What the echo backend says: a list of its one model, a completion, or a stream of its words.
+
+    `created` is in epoch seconds.
+    """
     if request.method == "GET":
         model = {"id": MODEL, "object": "model", "created": 0, "owned_by": "ai-gateway"}
         return 200, JSON, [dumps({"object": "list", "data": [model]})]
     asked = loads(request.body)
-    said = [_text(message) for message in asked["messages"]]
-    users = [
-        text for message, text in zip(asked["messages"], said, strict=True) if message.get("role") == "user"
-    ]
+    messages = as_objects(asked["messages"])
+    users = [_text(message) for message in messages if message.get("role") == "user"]
     if not users:
         error = {
             "message": "echo needs a user message",
@@ -52,11 +54,11 @@ def answer(request: UpstreamRequest) -> Answer:
         }
         return 400, JSON, [dumps({"error": error})]
     words = re.findall(r"\s*\S+|\s+$", users[-1])
-    prompt = sum(len(text.split()) for text in said)
+    prompt = sum(len(_text(message).split()) for message in messages)
     usage = {"prompt_tokens": prompt, "completion_tokens": len(words), "total_tokens": prompt + len(words)}
     head = {
-        "id": "chatcmpl-echo",
-        "created": 0,
+        "id": answer_id,
+        "created": created,
         "model": asked.get("model") or MODEL,
         "system_fingerprint": None,
     }
@@ -70,8 +72,8 @@ def answer(request: UpstreamRequest) -> Answer:
 def _text(message: Any) -> str:
     content = message.get("content")
     if isinstance(content, list):
-        return "".join(part.get("text") or "" for part in content if isinstance(part, dict))
-    return content or ""
+        return "".join(as_text(part.get("text")) for part in as_objects(content))
+    return as_text(content)
 
 
 def _stream(head: dict[str, Any], words: list[str], usage: dict[str, int]) -> Iterator[bytes]:

@@ -15,7 +15,7 @@ class RootHandler(BaseHandler):
         self.redirect("/admin")
 
     def head(self) -> None:
-        """Claude Code knocks before it starts."""
+        """Some clients knock before they start."""
         self.finish()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+import peewee
 import pytest
 from cryptography.fernet import Fernet
 
@@ -14,7 +15,7 @@ from gateway.client import Quota, RateLimit
 from gateway.clients import VERSION_SETTING, ClientStore, all_rows, view
 from gateway.clock import ManualClock
 from gateway.db import Database
-from gateway.errors import BadRequest, Conflict, GatewayError, NotFound
+from gateway.errors import BadRequest, Conflict, GatewayError, NotFound, Overloaded
 from gateway.secret import Secret
 from gateway.vault import Vault, hash_key
 
@@ -279,3 +280,15 @@ def test_a_backends_key_of_another_server_secret_is_lost_but_its_client_is_not(
     (client,) = run(ClientStore(database, Vault.open(other), DEFAULTS, BACKENDS).list())
     assert (client.backend_api_key, client.backend_api_key_lost) == (None, True)
     assert view(client)["has_backend_api_key"] is True
+
+
+def test_a_database_that_takes_no_changes_is_told_as_such(
+    database: Database, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*args: object, **kwargs: object) -> None:
+        raise peewee.OperationalError("database or disk is\nfull")
+
+    store = ClientStore(database, vault, DEFAULTS, BACKENDS)
+    monkeypatch.setattr(database, "write", full)
+    with pytest.raises(Overloaded, match="takes no changes just now: database or disk is full"):
+        run(store.create(NEW))

@@ -180,3 +180,30 @@ def test_a_backends_key_that_cannot_be_decrypted_costs_its_client_that_key_only(
     asyncio.run(main())
     assert "cannot decrypt the backend key of client 1 (broken)" in caplog.text
     assert "(app)" not in caplog.text
+
+
+def test_only_what_changed_is_decrypted_again(
+    database: Database, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        directory = ClientDirectory(database, vault, TaskGroup())
+        store = store_on(database, vault)
+        kept, kept_key = await store.create({**NEW, "name": "kept", "backend_api_key": "sk-1"})
+        changed, changed_key = await store.create({**NEW, "name": "changed", "backend_api_key": "sk-2"})
+        await directory.refresh()
+        changed = await store.update(changed.id, {"backend_api_key": "sk-3"})
+        decrypted = []
+        decrypt = Vault.decrypt
+
+        def noted(self: Vault, token: str) -> Any:
+            secret = decrypt(self, token)
+            decrypted.append(secret.reveal())
+            return secret
+
+        monkeypatch.setattr(Vault, "decrypt", noted)
+        await directory.refresh()
+        assert decrypted == ["sk-3"]
+        assert directory.find(kept_key.reveal()) == kept
+        assert directory.find(changed_key.reveal()) == changed
+
+    asyncio.run(main())

@@ -119,10 +119,11 @@ def test_loads_refuses_what_is_no_json(text: bytes) -> None:
         loads(text)
 
 
+@pytest.mark.parametrize("before", [b"1", rb'"\ud83d"'])  # the second is left to the standard library
 @pytest.mark.parametrize("read", [loads, members])
-def test_what_is_nested_too_deeply_is_refused_like_any_other_nonsense(read: Any) -> None:
+def test_what_is_nested_too_deeply_is_refused_like_any_other_nonsense(read: Any, before: bytes) -> None:
     with pytest.raises(ValueError, match="nested too deeply"):
-        read(b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
+        read(b'{"b":' + before + b',"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
 
 
 @pytest.mark.parametrize("value", [Secret("hunter2"), {"a": "\ud83d", "b": Secret("hunter2")}])

@@ -9,20 +9,24 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.log import Formatter, configure, redact
+from gateway.log import Formatter, conceal, conceal_bytes, configure, redact
+from gateway.secret import Secret
 
 
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
     """What the configured log writes; the root logger is put back afterwards."""
-    root, access, peewee = (logging.getLogger(name) for name in (None, "tornado.access", "peewee"))
-    handlers, levels = root.handlers[:], (root.level, peewee.level)
+    root, access, peewee, general = (
+        logging.getLogger(name) for name in (None, "tornado.access", "peewee", "tornado.general")
+    )
+    handlers, levels = root.handlers[:], (root.level, peewee.level, general.level)
     stream = io.StringIO()
     configure("info", stream)
     yield stream
     root.handlers[:] = handlers
     root.setLevel(levels[0])
     peewee.setLevel(levels[1])
+    general.setLevel(levels[2])
     access.disabled = False
 
 
@@ -99,3 +103,24 @@ def test_configuring_again_replaces_and_does_not_double(stream: io.StringIO) -> 
     configure("error", second)
     logging.getLogger("gateway").error("once")
     assert (stream.getvalue().count("once"), second.getvalue().count("once")) == (0, 1)
+
+
+def test_what_callers_send_instead_of_http_is_not_quoted(stream: io.StringIO) -> None:
+    logging.getLogger("tornado.general").info("Malformed HTTP message: Invalid header value 'hunter2\\x01'")
+    logging.getLogger("tornado.general").warning("kept")
+    assert "hunter2" not in stream.getvalue()
+    assert "kept" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        ("0123456789abcdef", "no *** here"),
+        ("no", "no 0123456789abcdef here"),
+        (None, "no 0123456789abcdef here"),
+    ],
+)
+def test_a_key_itself_is_concealed_whatever_it_looks_like(key: str | None, shown: str) -> None:
+    secret = None if key is None else Secret(key)
+    assert conceal("no 0123456789abcdef here", secret) == shown
+    assert conceal_bytes(b"no 0123456789abcdef here", secret) == shown.encode()

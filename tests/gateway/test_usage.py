@@ -5,6 +5,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from gateway.clock import ManualClock
 from gateway.db import Database
 from gateway.errors import GatewayError, Overloaded, RateLimited, UpstreamError
 from gateway.models import DailyUsageRow, RequestRow, current
+from gateway.secret import Secret
 from gateway.tasks import TaskGroup
 from gateway.usage import BATCH, CallRecord, UsageLog
 
@@ -452,3 +454,24 @@ def test_every_sink_sees_the_finished_record_whatever_another_does(
     asyncio.run(main())
     assert "a sink of the request log failed" in caplog.text
     assert len(rows_of(sqlite)) == 1
+
+
+def test_the_backends_own_key_is_concealed_in_the_error_and_in_its_row(
+    sqlite: Database, clock: ManualClock
+) -> None:
+    async def main() -> None:
+        client = replace(CLIENT, backend_api_key=Secret("0123456789abcdef"))
+        error = GatewayError(
+            "0123456789abcdef is out of money", param="0123456789abcdef", code="0123456789abcdef"
+        )
+        tasks = TaskGroup()
+        usage = UsageLog(sqlite, clock, tasks)
+        with suppress(GatewayError), usage.call(client, "r1", "openai-chat"):
+            raise error
+        assert (error.message, error.param, error.code) == ("*** is out of money", "***", "***")
+        await usage.close()
+        await tasks.close()
+
+    asyncio.run(main())
+    (row,) = rows_of(sqlite)
+    assert (row["error_message"], row["error_code"]) == ("*** is out of money", "***")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway import exchange
 from tests.fakes.upstream import CLOSE, HANG, FakeUpstream, Received, answer_bytes, answer_json, answer_sse
 from tests.running import Running, running
 
@@ -598,3 +600,106 @@ async def test_open_answers_end_before_the_gateway_does(tmp_path: Path) -> None:
             rest = asyncio.ensure_future(reader.read())
             # leaving the block stops the gateway while the answer is under way
         assert (await rest).endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+
+
+# --- what a backend or a client should not send ---
+
+ODD_KEY = "0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("script", "stream", "status"),
+    [
+        (answer_json({"error": {"message": f"{ODD_KEY} is unknown", "code": ODD_KEY}}, 400), False, 400),
+        (answer_json({"error": {"message": f"{ODD_KEY} is unknown"}}), True, 500),
+        (answer_bytes(ODD_KEY.encode(), 500, {"Content-Type": "text/plain"}), False, 500),
+        (answer_json({**WHOLE, "debug": ODD_KEY}), False, 200),
+        (answer_sse([STREAM[1], b'data: {"error":{"message":"%b"}}\n\n' % ODD_KEY.encode()]), True, 200),
+    ],
+)
+@pytest.mark.gen_test(timeout=20)
+async def test_a_backend_that_quotes_its_key_does_not_give_it_away(
+    tmp_path: Path, script: Any, stream: bool, status: int
+) -> None:
+    async with FakeUpstream(script) as upstream, running(tmp_path) as gateway:
+        key = await compatible(gateway, upstream, backend_api_key=ODD_KEY)
+        answer = await gateway.chat(key, {**HELLO, "stream": stream})
+        row = (await gateway.rows(1))[0]
+    assert answer.status == status
+    assert b"***" in answer.body and ODD_KEY.encode() not in answer.body
+    assert ODD_KEY not in f"{row.error_code} {row.error_message}"
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_the_list_of_models_does_not_give_the_key_away_either(tmp_path: Path) -> None:
+    script = answer_json(
+        {"error": {"message": f"{ODD_KEY} is unknown", "param": ODD_KEY, "code": ODD_KEY}}, 400
+    )
+    async with FakeUpstream(script) as upstream, running(tmp_path) as gateway:
+        key = await compatible(gateway, upstream, backend_api_key=ODD_KEY)
+        answer = await gateway.fetch("GET", "/v1/models", {"Authorization": f"Bearer {key}"})
+    assert (answer.status, answer.json["error"]["message"]) == (400, "*** is unknown")
+    assert ODD_KEY.encode() not in answer.body
+
+
+@pytest.mark.parametrize("backend", ["openai-compatible", "anthropic"])
+@pytest.mark.parametrize("piece", [b"x" * 1000, b"data: x\n" * 100])
+@pytest.mark.gen_test(timeout=20)
+async def test_an_event_without_end_is_given_up(tmp_path: Path, backend: str, piece: bytes) -> None:
+    script = answer_sse([b"data: ", *[piece] * 100, HANG])
+    async with (
+        FakeUpstream(script) as upstream,
+        running(tmp_path, upstream__max_response_bytes=50_000) as gateway,
+    ):
+        key = await compatible(gateway, upstream, backend=backend)
+        answer = await gateway.chat(key, {**HELLO, "stream": True})
+    assert answer.status == 502
+    assert "50000 bytes without an event" in answer.json["error"]["message"]
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_page_in_place_of_a_stream_is_an_error(tmp_path: Path) -> None:
+    page = answer_bytes(b"<html>Sign in\n\n</html>", 200, {"Content-Type": "text/html"})
+    async with FakeUpstream(page) as upstream, running(tmp_path) as gateway:
+        answer = await gateway.chat(await compatible(gateway, upstream), {**HELLO, "stream": True})
+    assert answer.status == 502
+    assert b"Sign in" not in answer.body
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_names_that_no_header_can_carry_are_escaped(tmp_path: Path) -> None:
+    async with FakeUpstream(answer_json({}, 500)) as upstream, running(tmp_path) as gateway:
+        key = await compatible(gateway, upstream, backend="anthropic")
+        answer = await gateway.chat(key, {**HELLO, "b\r\nX-Evil: 1": 1, "\u65e5\ud83d": 1, "x" * 70_000: 1})
+    assert answer.status == 500
+    shown = answer.headers["x-gateway-dropped-params"].split(", ")
+    assert {"b%0D%0AX-Evil%3A 1", "%E6%97%A5%3F", "x" * 100} <= set(shown)
+    assert "x-evil" not in answer.headers
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_large_body_is_translated_beside_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+    connect = exchange.connect
+
+    def noted(*args: Any) -> Any:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return connect(*args)
+
+    monkeypatch.setattr(exchange, "connect", noted)
+    async with running(tmp_path) as gateway:
+        key = await gateway.client()
+        for text in ("x", "x" * exchange.LARGE_BODY_BYTES):
+            body = {"model": "m", "messages": [{"role": "user", "content": text}]}
+            assert (await gateway.chat(key, body)).status == 200
+    assert threads == [True, False]
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_number_that_the_echo_cannot_read_is_the_clients_fault(tmp_path: Path) -> None:
+    body = b'{"model":"m","messages":[{"role":"user","content":"x"}],"max_tokens":' + b"9" * 6000 + b"}"
+    async with running(tmp_path) as gateway:
+        answer = await gateway.chat(await gateway.client(), body)
+    assert (answer.status, answer.json["error"]["code"]) == (400, "invalid_json")

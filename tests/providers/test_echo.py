@@ -110,3 +110,14 @@ def test_without_a_user_message_it_refuses(stream: bool) -> None:
     status, body = said(asked({"role": "system", "content": "S"}, stream=stream))
     error = ECHO.error(status, {}, json.dumps(body).encode())
     assert (error.status, error.message, error.param) == (400, "echo needs a user message", "messages")
+
+
+def test_id_and_time_are_what_it_is_given() -> None:
+    _, _, pieces = answer(asked(user("Hi")), answer_id="chatcmpl-7", created=7)
+    body = json.loads(b"".join(pieces))
+    assert (body["id"], body["created"]) == ("chatcmpl-7", 7)
+
+
+@pytest.mark.parametrize("message", [5, None, "text", {"role": "user", "content": 7}])
+def test_messages_that_are_none_are_passed_over(message: Any) -> None:
+    assert said(asked(message, user("Hi")))[1]["choices"][0]["message"]["content"] == "Hi"

@@ -273,6 +273,27 @@ async def test_a_decompression_bomb_is_unpacked_in_small_steps_and_only_up_to_th
 
 
 @asynchronous
+async def test_others_have_their_turn_while_a_bomb_is_unpacked() -> None:
+    answer = answer_bytes(gzip.compress(bytes(20_000_000)), 200, {"Content-Encoding": "gzip"})
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with FakeUpstream(answer) as upstream, pool() as connections:
+        async with connections.stream(
+            upstream.url, method="POST", headers={}, body=b"", timeouts=Timeouts()
+        ) as reply:
+            task = asyncio.ensure_future(others())
+            unpacked = len([piece async for piece in reply.pieces()])
+            task.cancel()
+    assert turns >= unpacked > 300
+
+
+@asynchronous
 async def test_a_body_over_the_cap_is_an_error_and_the_rest_is_not_read() -> None:
     async with FakeUpstream(answer_bytes(b"x" * 50_000_000)) as upstream, pool() as connections:
         with pytest.raises(UpstreamError, match="over 1000 bytes"):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.admin import MAX_WAITING
 from tests.fakes.upstream import FakeUpstream, answer_json
-from tests.running import running
+from tests.running import PASSWORD, running
 
+SIGNED_IN = "Basic " + base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 
 
@@ -96,3 +100,33 @@ async def test_a_backend_is_tested_and_its_models_are_fetched(tmp_path: Path) ->
     assert fetched == {"models": ["a", "b"]}
     assert (failed["ok"], failed["status"]) == (False, 502)
     assert "sk-up" not in failed["message"]
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [(None, 201), ("http://gateway", 201), ("http://gateway.evil.example", 403), ("null", 403)],
+)
+@pytest.mark.gen_test(timeout=20)
+async def test_a_page_of_another_site_cannot_use_the_browsers_password(
+    tmp_path: Path, origin: str | None, status: int
+) -> None:
+    headers = {"Authorization": SIGNED_IN, **({"Origin": origin} if origin else {})}
+    async with running(tmp_path) as gateway:
+        answer = await gateway.fetch(
+            "POST", "/admin/api/clients", headers, {"name": "app", "backend": "echo"}
+        )
+    assert answer.status == status
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_crowd_of_guesses_is_turned_away_and_the_admin_still_gets_in(tmp_path: Path) -> None:
+    wrong = {"Authorization": "Basic " + base64.b64encode(b"admin:guess").decode()}
+    async with running(tmp_path) as gateway:
+        assert (await gateway.admin("GET", "/admin/api/clients")).status == 200
+        guesses = [gateway.fetch("GET", "/admin/api/clients", wrong) for _ in range(2 * MAX_WAITING)]
+        known = gateway.admin("GET", "/admin/api/clients")
+        *refused, admin = await asyncio.gather(*guesses, known)
+    assert admin.status == 200
+    assert {answer.status for answer in refused} == {401, 503}
+    assert sum(answer.status == 401 for answer in refused) >= MAX_WAITING
+    assert all("www-authenticate" in answer.headers for answer in refused if answer.status == 401)
