@@ -22,7 +22,8 @@ from gateway.db import Database
 from gateway.errors import BadRequest, Conflict, NotFound, Overloaded
 from gateway.models import ClientRow, SettingRow
 from gateway.netguard import host_refusal
-from gateway.providers.base import endpoint
+from gateway.providers import PROVIDERS
+from gateway.providers.base import Target, endpoint
 from gateway.secret import Secret
 from gateway.vault import Vault, VaultError, hash_key, new_key
 
@@ -233,12 +234,29 @@ def _changing(step: Callable[..., Any], *args: Any) -> Any:
 
 
 def _insert(columns: Mapping[str, Any]) -> Any:
+    _host(columns["backend"], columns["base_url"])
     return _row(ClientRow.insert(**columns).execute())
 
 
 def _update(client_id: int, columns: Mapping[str, Any]) -> Any:
-    ClientRow.update(**columns).where(ClientRow.id == _row(client_id).id).execute()
+    row = _row(client_id)
+    was = row.backend, row.base_url
+    now = columns.get("backend", row.backend), columns.get("base_url", row.base_url)
+    if was != now and _host(*now) != _host(*was):
+        if row.backend_api_key_encrypted and "backend_api_key_encrypted" not in columns:
+            raise BadRequest(
+                "the new backend or base_url is another host, which must not get the old one's key: give"
+                " backend_api_key too, empty for none",
+                param="backend_api_key",
+            )
+    ClientRow.update(**columns).where(ClientRow.id == client_id).execute()
     return _row(client_id)
+
+
+def _host(backend: str, base_url: str) -> tuple[str, str]:
+    """Scheme and host that a client's calls go to. Raises `BadRequest` where there is none."""
+    parts = urlsplit(PROVIDERS[backend].models(Target(base_url, None, "")).url)
+    return parts.scheme, parts.netloc
 
 
 def _delete(client_id: int) -> None:

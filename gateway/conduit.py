@@ -58,6 +58,7 @@ class Relay:
         self._reader = provider.reader()
         self._decoder = SSEDecoder()
         self._partial: list[bytes] = []  # of an event that is not whole yet: it is not sent before it is
+        self._tail = b""
         self._failed = False
         self._ended = False
 
@@ -66,16 +67,15 @@ class Relay:
         return body
 
     def feed(self, piece: bytes) -> Iterator[bytes]:  # noqa: D102
-        if self._partial:
-            if b"\n" not in piece and b"\r" not in piece:  # a long event: its pieces are joined once
-                self._partial.append(piece)
-                return
-            piece = b"".join([*self._partial, piece])
-            self._partial.clear()
-        end = _end_of_events(piece)
-        if end < len(piece):
-            self._partial.append(piece[end:])
-        if end and (out := self._pass(piece[:end])):
+        # Only what is new is searched, with the three bytes before it: an end may lie across the cut.
+        end = _end_of_events(self._tail + piece) - len(self._tail)
+        self._tail = (self._tail + piece)[-3:]
+        if end <= 0:
+            self._partial.append(piece)
+            return
+        block = b"".join([*self._partial, piece[:end]])
+        self._partial = [piece[end:]] if end < len(piece) else []
+        if out := self._pass(block):
             yield out
 
     def close(self) -> Iterator[bytes]:  # noqa: D102

@@ -74,7 +74,7 @@ async def exchange(
             if reply.status >= 400:
                 raise PROVIDERS[client.backend].error(reply.status, reply.headers, await reply.read())
             if not call.stream:
-                yield conceal_bytes(conduit.whole(await reply.read()), client.backend_api_key)
+                yield conduit.whole(await reply.read())
                 return
             await insist_on_events(reply, conduit)
             caller.streamed = True
@@ -84,11 +84,11 @@ async def exchange(
                 silent += len(piece)
                 for out in conduit.feed(piece):
                     silent = 0
-                    yield conceal_bytes(out, client.backend_api_key)
+                    yield told(out, record)
                 if silent > limit:
                     raise UpstreamError(f"the backend's stream went on for {limit} bytes without an event")
             for out in conduit.close():
-                yield conceal_bytes(out, client.backend_api_key)
+                yield told(out, record)
 
 
 async def admit(services: Services, caller: Caller) -> None:
@@ -118,6 +118,11 @@ def rate_headers(admission: Admission) -> dict[str, str]:
         period = window.rule.name.removeprefix("requests_per_").capitalize()
         headers[f"X-RateLimit-Remaining-{period}"] = str(window.remaining)
     return headers
+
+
+def told(out: bytes, record: CallRecord) -> bytes:
+    """Bytes of a stream as the client gets them: in an error, the backend may have quoted its key."""
+    return out if record.status < 400 else conceal_bytes(out, record.backend_api_key)
 
 
 def names(dropped: Sequence[str]) -> str:

@@ -97,26 +97,30 @@ class BaseHandler(RequestHandler):
             if self._size > self.body_cap:
                 self._refuse(self.too_large())
         elif self._size > DRAIN_BYTES and not self._finished:
-            self._answer(self._refusal)
+            self.finish()
 
     def body(self) -> bytes:
         """The whole body."""
         return b"".join(self._pieces)
 
     def _refuse(self, error: GatewayError) -> None:
-        """Answer with `error` once the body was read and dropped: hanging up on a sender loses the answer.
+        """Answer with `error` now, and finish once the body was read and dropped.
 
-        Raises `error` when the client waits to be told to send.
+        Hanging up on a sender would lose the answer. Raises `error` when the client waits to be told to send.
         """
         self._refusal = error
         self._pieces.clear()
         if "Expect" in self.request.headers and not self._size:
             raise error
-        setattr(self, str(self.request.method).lower(), self._answer_refusal)  # what Tornado calls then
+        body = self._describe(error)
+        self.set_header("Content-Length", str(len(body)))
+        self.write(body)
+        self.flush()
+        setattr(self, str(self.request.method).lower(), self._refused)  # what Tornado calls after the body
 
-    def _answer_refusal(self, *path: str) -> None:
-        assert self._refusal is not None  # noqa: S101 - for the type checker
-        raise self._refusal
+    def _refused(self, *path: str) -> None:
+        if not self._finished:
+            self.finish()
 
     @property
     def _connection(self) -> HTTP1Connection:
@@ -145,16 +149,18 @@ class BaseHandler(RequestHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """The only place where an error becomes bytes."""
         self._say_when_last()
-        self._answer(self._as_gateway_error(status_code, kwargs.get("exc_info", (None, None, None))[1]))
+        error = self._as_gateway_error(status_code, kwargs.get("exc_info", (None, None, None))[1])
+        self.finish(self._describe(error))
 
-    def _answer(self, error: GatewayError) -> None:
+    def _describe(self, error: GatewayError) -> bytes:
+        """The body of an error's answer; its status and headers are set."""
         self.set_status(error.status)
         for name, value in self.error_headers().items():
             self.set_header(name, value)
         if error.retry_after_s is not None:
             self.set_header("Retry-After", str(math.ceil(error.retry_after_s)))
         self.set_header("Content-Type", "application/json")
-        self.finish(self.dialect.error(error, self.request_id))
+        return self.dialect.error(error, self.request_id)
 
     def error_headers(self) -> dict[str, str]:
         """Headers that an error's answer carries too."""

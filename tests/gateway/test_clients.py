@@ -19,7 +19,7 @@ from gateway.errors import BadRequest, Conflict, GatewayError, NotFound, Overloa
 from gateway.secret import Secret
 from gateway.vault import Vault, hash_key
 
-BACKENDS = ("gemini", "openai", "anthropic", "openai-compatible", "echo")
+BACKENDS = ("gemini", "openai", "anthropic", "openai-compatible", "azure", "echo")
 DEFAULTS = (RateLimit(60, 1000, 0), Quota(max_requests_per_day=500))
 NEW = {"name": "app", "backend": "openai"}
 T = TypeVar("T")
@@ -292,3 +292,51 @@ def test_a_database_that_takes_no_changes_is_told_as_such(
     monkeypatch.setattr(database, "write", full)
     with pytest.raises(Overloaded, match="takes no changes just now: database or disk is full"):
         run(store.create(NEW))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"backend": "gemini", "base_url": ""},
+        {"base_url": "https://elsewhere.example/v1"},
+        {"base_url": "http://api.example/v1"},
+        {"base_url": "https://api.example:8443/v1"},
+    ],
+)
+def test_a_backends_key_is_not_sent_to_another_host(store: ClientStore, change: dict[str, Any]) -> None:
+    made = {
+        "name": "a",
+        "backend": "openai",
+        "base_url": "https://api.example/v1",
+        "backend_api_key": "sk-secret",
+    }
+    client, _ = run(store.create(made))
+    with pytest.raises(BadRequest, match="another host") as caught:
+        run(store.update(client.id, change))
+    assert caught.value.param == "backend_api_key"
+    assert run(store.get(client.id)).base_url == made["base_url"]
+    after = run(store.update(client.id, {**change, "backend_api_key": "sk-other"}))
+    assert after.backend_api_key == Secret("sk-other")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"base_url": "https://api.example/v2"}, {"backend": "openai-compatible"}, {"default_model": "m"}],
+)
+def test_on_the_same_host_the_key_stays(store: ClientStore, change: dict[str, Any]) -> None:
+    made = {
+        "name": "a",
+        "backend": "openai",
+        "base_url": "https://api.example/v1",
+        "backend_api_key": "sk-secret",
+    }
+    client, _ = run(store.create(made))
+    assert run(store.update(client.id, change)).backend_api_key == Secret("sk-secret")
+
+
+def test_a_backend_without_an_address_of_its_own_needs_one(store: ClientStore) -> None:
+    with pytest.raises(BadRequest, match="base_url"):
+        run(store.create({"name": "a", "backend": "azure"}))
+    client, _ = run(store.create({"name": "a", "backend": "azure", "base_url": "https://a.openai.azure.com"}))
+    with pytest.raises(BadRequest, match="base_url"):
+        run(store.update(client.id, {"base_url": ""}))
