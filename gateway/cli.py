@@ -128,6 +128,7 @@ def parser() -> Parser:
     _add_client_actions(client, [common, data])
     add("reset-password", _reset_password, "set a new admin password and print it once", data)
     add("migrate", _migrate, "bring the database up to date", data)
+    add("reseal", _on_clients(_reseal), "encrypt stored backend keys under the newest server secret", data)
     add("check", _check, "look at the configuration, the database and the server secret", data)
     add("version", _version, "print the version", data)
     return top
@@ -310,6 +311,11 @@ async def _delete(args: argparse.Namespace, store: ClientStore) -> int:
 
 async def _rotate_key(args: argparse.Namespace, store: ClientStore) -> int:
     return _print_key(args, *await store.rotate_key((await _find(args, store)).id))
+
+
+async def _reseal(args: argparse.Namespace, store: ClientStore) -> int:
+    count = await store.reseal()
+    return _print(args, {"resealed": count}, f"{count} backend keys are under the newest server secret")
 
 
 async def _find(args: argparse.Namespace, store: ClientStore) -> Client:

@@ -117,6 +117,14 @@ class ClientStore:
         columns = {**_key_columns(key, prefix), "updated_at": self._clock.now()}
         return client_of(await self._change(_update, client_id, columns), self._vault), key
 
+    async def reseal(self) -> int:
+        """Encrypt every stored backend key anew, under the newest server secret; how many there are.
+
+        Raises `VaultError`, and changes nothing, when one cannot be decrypted.
+        """
+        count: int = await self._change(_reseal, self._vault)
+        return count
+
     def _read(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The columns for what is given, checked."""
         columns: dict[str, Any] = {}
@@ -257,6 +265,14 @@ def _host(backend: str, base_url: str) -> tuple[str, str]:
     """Scheme and host that a client's calls go to. Raises `BadRequest` where there is none."""
     parts = urlsplit(PROVIDERS[backend].models(Target(base_url, None, "")).url)
     return parts.scheme, parts.netloc
+
+
+def _reseal(vault: Vault) -> int:
+    rows = [row for row in all_rows() if row.backend_api_key_encrypted]
+    for row in rows:
+        sealed = vault.rotate(row.backend_api_key_encrypted)
+        ClientRow.update(backend_api_key_encrypted=sealed).where(ClientRow.id == row.id).execute()
+    return len(rows)
 
 
 def _delete(client_id: int) -> None:

@@ -9,7 +9,7 @@ import logging
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -33,18 +33,15 @@ ACCEPT_PAUSE_S = 1.0
 _FULL = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
-def run(config: Config, ready: Callable[[int], None] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; a second one ends the calls under way too.
-
-    `ready` is called with the port once connections are accepted.
-    """
-    asyncio.run(_run(config, ready))
+def run(config: Config) -> int:
+    """Serve until SIGTERM or SIGINT; a second one ends the calls under way too."""
+    asyncio.run(_run(config))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # all is written: one that comes now must not look like a crash
     return 0
 
 
-async def _run(config: Config, ready: Callable[[int], None] | None) -> None:
+async def _run(config: Config) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -59,8 +56,6 @@ async def _run(config: Config, ready: Callable[[int], None] | None) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, signalled)
         logger.info("listening on %s:%d", config.server.host, port)
-        if ready is not None:
-            ready(port)
         await stop.wait()
         logger.info(
             "stopping: at most %g s for %d open requests", config.server.drain_seconds, services.usage.running

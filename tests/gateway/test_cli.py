@@ -159,6 +159,14 @@ def test_a_clients_life(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("launched")
+def test_reseal_tells_how_many_keys_it_encrypted_anew(run: Run) -> None:
+    run("client", "create", "--name", "a", "--backend", "openai", "--backend-api-key", "sk-upstream")
+    before = stored("backend_api_key_encrypted")
+    assert run("reseal") == Ran(0, "1 backend keys are under the newest server secret\n", "")
+    assert stored("backend_api_key_encrypted") != before
+
+
+@pytest.mark.usefixtures("launched")
 def test_every_field_of_a_client_has_its_flag(run: Run) -> None:
     texts = {
         "name": "n", "description": "d", "backend": "echo", "backend_api_key": "k", "base_url": "http://h:1/v1",

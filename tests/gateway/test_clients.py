@@ -340,3 +340,16 @@ def test_a_backend_without_an_address_of_its_own_needs_one(store: ClientStore) -
     client, _ = run(store.create({"name": "a", "backend": "azure", "base_url": "https://a.openai.azure.com"}))
     with pytest.raises(BadRequest, match="base_url"):
         run(store.update(client.id, {"base_url": ""}))
+
+
+def test_backend_keys_can_move_under_a_new_server_secret(database: Database, tmp_path: Path) -> None:
+    file = tmp_path / "server-secret"
+    store = ClientStore(database, Vault.open(file), DEFAULTS, BACKENDS)
+    client, _ = run(store.create({**NEW, "backend_api_key": "sk-upstream"}))
+    run(store.create({"name": "keyless", "backend": "echo"}))
+    old = file.read_text()
+    file.write_text(Fernet.generate_key().decode() + "\n" + old)
+    assert run(ClientStore(database, Vault.open(file), DEFAULTS, BACKENDS).reseal()) == 1
+    file.write_text(file.read_text().removesuffix(old))  # the old secret is of no more use
+    kept = run(ClientStore(database, Vault.open(file), DEFAULTS, BACKENDS).get(client.id))
+    assert kept.backend_api_key == Secret("sk-upstream")
