@@ -34,8 +34,21 @@ ANTHROPIC_FINISHES = {
     "max_tokens": "length",
     "tool_use": "tool_calls",
     "refusal": "content_filter",
+    "model_context_window_exceeded": "length",
 }
-GEMINI_FINISHES = {"STOP": "stop", "MAX_TOKENS": "length", "SAFETY": "content_filter", "OTHER": "stop"}
+GEMINI_FINISHES = {
+    "STOP": "stop",
+    "OTHER": "stop",
+    "LANGUAGE": "stop",
+    "MAX_TOKENS": "length",
+    "SAFETY": "content_filter",
+    "RECITATION": "content_filter",
+    "PROHIBITED_CONTENT": "content_filter",
+    "BLOCKLIST": "content_filter",
+    "SPII": "content_filter",
+    "IMAGE_SAFETY": "content_filter",
+    None: "content_filter",  # no answer at all: the prompt was blocked
+}
 
 
 def conduit(provider: str, *, stream: bool) -> tuple[Translation, CallRecord]:
@@ -171,8 +184,6 @@ def test_an_answer_of_gemini(recorded: Interaction) -> None:
         assert recorded.request["path"].endswith((":countTokens", "EmbedContents", "embedContent"))
         return
     native = gemini_message(recorded)
-    if not native["finish"] and not native["parts"]:
-        pytest.fail(f"a recording without an answer: {recorded}")
     try:
         answer = answered("gemini", recorded)
     except GatewayError as error:

@@ -280,13 +280,8 @@ def test_few_recorded_requests_hold_what_openai_cannot_say() -> None:
     items = [param.values[0] for param in recorded()]
     if items == [None]:
         pytest.skip("no recorded provider traffic")
-    gone = sum((without_the_inexpressible(item)[1] for item in items), Counter[str]())
-    assert gone == {
-        "to see hosted tools at work": 4,
-        "a choice among hosted tools": 2,
-        "how to sample a video": 1,
-    }
-    assert len(items) == 160
+    held = [item for item in items if without_the_inexpressible(item)[1]]
+    assert len(held) <= len(items) / 10
 
 
 # --- hand-written requests ---

@@ -27,7 +27,11 @@ FINISHES = {
     "length": "length",
     "tool_calls": "tool_calls",
     "content_filter": "content_filter",
-    "error": None,
+    "function_call": "tool_calls",
+    "eos": "stop",
+    "model_length": "length",
+    "max_tokens": "length",
+    None: "stop",
 }
 
 
