@@ -31,7 +31,7 @@ PORT = 8090
 TIMEOUT_S = 60.0
 LLM_START_S = 120.0
 ECHO_QUESTION = "Hello from AI Gateway, word by word!"
-LLM_QUESTION = "Say hello to the world in one short sentence."
+LLM_QUESTION = "Why is the sky blue?"
 
 
 class DemoFailed(Exception):
@@ -84,7 +84,12 @@ async def _demo(args: argparse.Namespace, launch: Launch) -> None:
     async with backend as fields, open_services(launch.config) as services, listening(services) as port:
         _, key = await services.clients.create({"name": "demo", **fields})
         asked = LLM_QUESTION if args.llm else ECHO_QUESTION
-        body = {"messages": [{"role": "user", "content": asked}], "stream": True, "max_tokens": 48}
+        body = {
+            "messages": [{"role": "user", "content": asked}],
+            "stream": True,
+            "max_tokens": 48,
+            "temperature": 0,
+        }
         print(f"user:      {asked}\nassistant: ", end="", flush=True)
         pieces = await asyncio.to_thread(lambda: list(_shown(_chat(port, key.reveal(), body))))
         if not "".join(pieces).strip():
