@@ -68,8 +68,9 @@ class Relay:
 
     def feed(self, piece: bytes) -> Iterator[bytes]:  # noqa: D102
         # Only what is new is searched, with the three bytes before it: an end may lie across the cut.
-        end = _end_of_events(self._tail + piece) - len(self._tail)
-        self._tail = (self._tail + piece)[-3:]
+        searched = self._tail + piece
+        end = _end_of_events(searched) - len(self._tail)
+        self._tail = searched[-3:]
         if end <= 0:
             self._partial.append(piece)
             return

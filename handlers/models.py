@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.errors import GatewayError, ModelNotFound
+from gateway.errors import ModelNotFound
 from gateway.handlers.base import ClientHandler
 from gateway.jsonio import dumps
-from gateway.log import conceal_in
 from gateway.providers.base import ModelInfo
 
 
@@ -14,12 +13,7 @@ class ModelsHandler(ClientHandler):
 
     async def get(self, model: str | None = None) -> None:
         """List them, or show one."""
-        client = self.caller.client
-        try:
-            models = await self.services.catalog.models(client)
-        except GatewayError as error:
-            conceal_in(error, client.backend_api_key)
-            raise
+        models = await self.services.catalog.models(self.caller.client)
         if model is None:
             self.finish(dumps({"object": "list", "data": [_shown(found) for found in models]}))
             return

@@ -1,6 +1,6 @@
 """Servers that speak Chat Completions, as rows of differences: to add one, add a row.
 
-Source: each provider's page on OpenAI compatibility, and the refusals users report; see docs/ARCHITECTURE.md.
+Source: each provider's page on OpenAI compatibility, and the refusals that its users report.
 """
 
 from __future__ import annotations

@@ -130,3 +130,17 @@ async def test_a_crowd_of_guesses_is_turned_away_and_the_admin_still_gets_in(tmp
     assert {answer.status for answer in refused} == {401, 503}
     assert sum(answer.status == 401 for answer in refused) >= MAX_WAITING
     assert all("www-authenticate" in answer.headers for answer in refused if answer.status == 401)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_backend_that_quotes_its_key_does_not_give_it_to_the_admin_either(tmp_path: Path) -> None:
+    odd = "0123456789abcdef"
+    refusal = answer_json({"error": {"message": f"{odd} is unknown", "param": odd, "code": odd}}, 400)
+    async with FakeUpstream(refusal) as upstream, running(tmp_path) as gateway:
+        fields = {"backend": "openai-compatible", "base_url": upstream.url, "backend_api_key": odd}
+        _, client = await gateway.new_client(**fields)
+        tested = await gateway.admin("POST", f"/admin/api/clients/{client.id}/test")
+        fetched = await gateway.admin("POST", f"/admin/api/clients/{client.id}/models")
+    assert (tested.json["ok"], tested.json["message"]) == (False, "*** is unknown")
+    assert fetched.status == 400
+    assert odd.encode() not in tested.body + fetched.body
