@@ -17,6 +17,8 @@ CLIENT = r"/admin/api/clients/([0-9]+)"
 ROUTES: tuple[tuple[str, type[base.BaseHandler]], ...] = (
     (r"(?:/v1)?/chat/completions", chat.ChatCompletionsHandler),
     (r"(?:/v1)?/models", models.ModelsHandler),
+    (r"/v1beta/models", models.GeminiModelsHandler),
+    (r"/v1beta/models/(.+)", models.GeminiModelsHandler),
     (r"(?:/v1)?/models/(.+)", models.ModelsHandler),
     (r"/health", health.HealthHandler),
     (r"/health/ready", health.ReadyHandler),

@@ -224,6 +224,8 @@ class ChatRequest:
 
     Providers take what they know, and name the rest
     as dropped."""
+    dropped: tuple[str, ...] = ()
+    """What the dialect has no canonical form for, and left out: the client is told."""
 
     def given(self) -> Iterator[str]:
         """The OpenAI names of the parameters that the client set, messages, model and streaming apart."""

@@ -9,27 +9,47 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 from gateway.chat import ChatReply, ChatRequest, Chunk
 from gateway.clock import Clock
-from gateway.dialects.base import Call, Dialect
+from gateway.dialects.base import Call, Dialect, Stamp, Surface
 from gateway.errors import GatewayError, UpstreamError
-from gateway.providers.base import Provider, Target, UpstreamRequest
+from gateway.providers.base import ChatWire, Provider, Target, UpstreamRequest, Wire
 from gateway.signatures import Collector, Signatures, parts_of
-from gateway.sse import ServerSentEvent, SSEDecoder, encode
+from gateway.sse import Decoder, LineDecoder, ServerSentEvent, SSEDecoder, encode
 from gateway.usage import CallRecord
+
+S = TypeVar("S", bound=Surface, covariant=True)
 
 _EVENT_END = re.compile(rb"\r?\n\r?\n|\r\r")
 """The end of a line and a blank one. Servers mix LF and CRLF; after either, a CR waits for its LF."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way(Generic[S]):
+    """All that one call's conduit is made of."""
+
+    dialect: S
+    provider: Provider
+    call: Call
+    target: Target
+    record: CallRecord
+    signatures: Signatures
+    clock: Clock
 
 
 class Conduit(Protocol):
     """One call's way to a backend and back."""
 
     @property
-    def request(self) -> UpstreamRequest:
-        """What the backend is sent."""
+    def request(self) -> UpstreamRequest | None:
+        """What the backend is sent; None when it need not be asked, and `whole` answers without it."""
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """What of the client's request the backend does not get, in OpenAI's words."""
 
     def whole(self, body: bytes) -> bytes:
         """The client's answer for a backend's. Raises `GatewayError` when that reports a failure."""
@@ -44,18 +64,26 @@ class Conduit(Protocol):
         """The client's last bytes. Raises `UpstreamError` when the backend hung up too early."""
 
 
+def connect(way: Way[Dialect]) -> Conduit:
+    """The way to the client's backend: relayed where it speaks the client's dialect, else translated."""
+    wire = way.provider.wire(way.dialect.name, way.target)
+    if wire is not None:
+        return Relay(way, wire)
+    return Translation(way, way.provider.chat(way.target))
+
+
 class Relay:
     """Client and backend speak the same dialect: whole events pass as they came, to the byte."""
 
-    def __init__(
-        self, dialect: Dialect, provider: Provider, call: Call, target: Target, record: CallRecord
-    ) -> None:
-        self.request = provider.relay(call.members, target, stream=call.stream)
-        self._dialect = dialect
-        self._provider = provider
+    def __init__(self, way: Way[Dialect], wire: Wire) -> None:
+        call = way.call
+        self.request = wire.relay(call.members, way.target, stream=call.stream, headers=call.headers)
+        self.dropped = self.request.dropped
+        self._dialect = way.dialect
+        self._wire = wire
         self._call = call
-        self._record = record
-        self._reader = provider.reader()
+        self._record = way.record
+        self._reader = wire.reader()
         self._decoder = SSEDecoder()
         self._partial: list[bytes] = []  # of an event that is not whole yet: it is not sent before it is
         self._tail = b""
@@ -63,7 +91,7 @@ class Relay:
         self._ended = False
 
     def whole(self, body: bytes) -> bytes:  # noqa: D102 - the protocol says it
-        note_reply(self._record, self._provider.parse(body))
+        note_reply(self._record, self._wire.parse(body))
         return body
 
     def feed(self, piece: bytes) -> Iterator[bytes]:  # noqa: D102
@@ -132,34 +160,27 @@ class Relay:
 class Translation:
     """Client and backend speak differently: read into the canonical form, and written from it."""
 
-    def __init__(
-        self,
-        dialect: Dialect,
-        provider: Provider,
-        call: Call,
-        target: Target,
-        record: CallRecord,
-        signatures: Signatures,
-        clock: Clock,
-    ) -> None:
-        asked = signatures.restore(record.client_id, dialect.read(call))
-        self.request = provider.build(asked, target)
+    def __init__(self, way: Way[Dialect], wire: ChatWire) -> None:
+        asked = way.signatures.restore(way.record.client_id, way.dialect.read(way.call))
+        self.request = wire.build(asked, way.target)
+        self.dropped = (*self.request.dropped, *asked.dropped)
         self._asked: ChatRequest = asked
-        self._dialect = dialect
-        self._provider = provider
-        self._record = record
-        self._signatures = signatures
-        self._created = int(clock.now().timestamp())
-        self._reader = provider.reader()
-        self._writer = dialect.writer(asked, created=self._created)
-        self._decoder = SSEDecoder()
+        self._call = way.call
+        self._dialect = way.dialect
+        self._wire = wire
+        self._record = way.record
+        self._signatures = way.signatures
+        self._stamp = Stamp(int(way.clock.now().timestamp()), way.record.request_id)
+        self._reader = wire.reader()
+        self._writer = way.dialect.writer(way.call, asked, self._stamp)
+        self._decoder: Decoder = SSEDecoder() if self.request.framing == "sse" else LineDecoder()
         self._collector = Collector()
 
     def whole(self, body: bytes) -> bytes:  # noqa: D102
-        reply = self._provider.parse(body)
+        reply = self._wire.parse(body)
         note_reply(self._record, reply)
         self._signatures.remember(self._record.client_id, self._asked.model, parts_of(reply))
-        return self._dialect.reply(reply, created=self._created)
+        return self._dialect.reply(self._call, self._asked, reply, self._stamp)
 
     def feed(self, piece: bytes) -> Iterator[bytes]:  # noqa: D102
         return self._write(self._decoder.feed(piece))

@@ -57,6 +57,9 @@ class ServerConfig:
         10 * 2**20, "Longest request body that is read; more is a 413.", at_least=1024
     )
     drain_seconds: float = seconds(30, "How long a stop waits for answers under way.", at_least=0)
+    stream_keep_alive_seconds: float = seconds(
+        15, "A stream that is silent for so long says so, that no proxy hangs up."
+    )
     https: HttpsConfig = section(HttpsConfig, "TLS on that port.")
 
 

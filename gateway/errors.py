@@ -36,6 +36,7 @@ class GatewayError(Exception):
         self.message = message
         self.param = param
         self.retry_after_s = retry_after_s
+        self.body: bytes | None = None  # a backend's own words, for a caller of the same dialect
         self.label = self.code or self.type  # of the class: a low-cardinality name
         if status is not None:
             self.status = status

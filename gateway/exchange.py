@@ -14,71 +14,87 @@ reply           handlers/base.py           bytes to the socket, flush, hang up
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 from urllib.parse import quote
 
 from gateway import policy
 from gateway.client import Client
-from gateway.conduit import Conduit, Relay, Translation
-from gateway.dialects.base import Call, Dialect
-from gateway.errors import RateLimited, UpstreamError
+from gateway.conduit import Conduit, Way
+from gateway.dialects.base import Surface
+from gateway.errors import GatewayError, RateLimited, UnsupportedParameter, UpstreamError
+from gateway.jsonio import loads
 from gateway.limits.base import Admission, rules_of
 from gateway.log import conceal_bytes
 from gateway.providers import PROVIDERS
-from gateway.providers.base import Target
+from gateway.providers.base import Provider, Target
 from gateway.services import Services
 from gateway.upstream import UpstreamReply
 from gateway.usage import CallRecord
 
-STREAM_HEADERS = {
-    "Content-Type": "text/event-stream; charset=utf-8",
-    "Cache-Control": "no-cache",
-    "X-Accel-Buffering": "no",  # nginx would gather the stream otherwise
-}
 LARGE_BODY_BYTES = 512 * 1024
 MAX_NAMES, MAX_NAME = 50, 100
+
+S = TypeVar("S", bound=Surface)
+Connect = Callable[[Way[S]], Conduit]
+"""How calls of one kind get to their backends: `conduit.connect`, `unary.embed`, `unary.count`."""
 
 
 @dataclass(slots=True)
 class Caller:
-    """Who asks, and the headers that the answer will carry."""
+    """Who asks, how, and the headers that the answer will carry.
+
+    `strict`: what cannot be passed on is refused, not dropped. `stream` says that pieces are asked for,
+    `streamed` that the answer has become a stream.
+    """
 
     client: Client
     request_id: str
+    strict: bool = False
     headers: dict[str, str] = field(default_factory=dict)
+    stream: bool = False
     streamed: bool = False
 
 
 async def exchange(
-    services: Services, caller: Caller, dialect: Dialect, body: bytes
+    services: Services, caller: Caller, dialect: S, connect: Connect[S], body: bytes
 ) -> AsyncGenerator[bytes, None]:
     """Carry one call upstream and its answer back: whole, or piece by piece when it is streamed.
 
     Raises `GatewayError`: before the first piece as an HTTP status, after it as an error event.
     """
     client, limit = caller.client, services.config.upstream.max_response_bytes
+    provider = PROVIDERS[client.backend]
     accounted = services.usage.call(client, caller.request_id, dialect.name, len(body))
     with services.metrics.in_progress(), accounted as record:
         call = dialect.open(body)
         policy.apply(client, dialect, call)
         record.model, record.streamed = call.model, call.stream
+        caller.stream = call.stream
         await admit(services, caller)
+        target = Target(
+            client.base_url, client.backend_api_key, call.model, client.quota.max_output_tokens or None
+        )
+        way = Way(dialect, provider, call, target, record, services.signatures, services.clock)
         if len(body) < LARGE_BODY_BYTES:
-            conduit = connect(services, client, dialect, call, record)
+            conduit = connect(way)
         else:  # seconds of work, for ten megabytes of short messages
-            conduit = await asyncio.to_thread(connect, services, client, dialect, call, record)
-        if conduit.request.dropped:
-            caller.headers["x-gateway-dropped-params"] = names(conduit.request.dropped)
+            conduit = await asyncio.to_thread(connect, way)
+        if conduit.dropped:
+            tell_dropped(caller, dialect, record, conduit.dropped)
+        if conduit.request is None:
+            yield conduit.whole(b"")
+            return
         async with services.upstream.send(conduit.request) as reply:
+            caller.headers.update(upstream_limits(reply.headers, caller.headers))
             if reply.status >= 400:
-                raise PROVIDERS[client.backend].error(reply.status, reply.headers, await reply.read())
+                raise failed(provider, dialect, reply, await reply.read(), record)
             if not call.stream:
                 yield conduit.whole(await reply.read())
                 return
             await insist_on_events(reply, conduit)
             caller.streamed = True
-            caller.headers.update(STREAM_HEADERS)
             silent = 0
             async for piece in reply.pieces():
                 silent += len(piece)
@@ -120,6 +136,45 @@ def rate_headers(admission: Admission) -> dict[str, str]:
     return headers
 
 
+def tell_dropped(caller: Caller, dialect: Surface, record: CallRecord, dropped: Sequence[str]) -> None:
+    """Name, in the client's words, what its backend does not get. Raises `UnsupportedParameter` if strict."""
+    shown = list(dict.fromkeys(dialect.spelling.get(name, name) for name in dropped))
+    if caller.strict:
+        raise UnsupportedParameter(
+            f"{', '.join(shown[:MAX_NAMES])}: not as asked on this backend, and x-gateway-strict is set",
+            param=shown[0],
+        )
+    caller.headers["x-gateway-dropped-params"] = record.dropped_params = names(shown)
+
+
+def failed(
+    provider: Provider, dialect: Surface, reply: UpstreamReply, body: bytes, record: CallRecord
+) -> GatewayError:
+    """What a backend's error answer means.
+
+    Where its own body says all that the dialect's would, it is the caller's, with whatever it says besides.
+    """
+    error = provider.error(reply.status, reply.headers, body)
+    try:
+        said, ours = loads(body), loads(dialect.error(error, record.request_id))
+        if error.status == reply.status and ours["error"].items() <= said["error"].items():
+            error.body = conceal_bytes(body, record.backend_api_key)
+    except (ValueError, TypeError, KeyError, AttributeError):  # any JSON, or none
+        pass
+    return error
+
+
+_FORWARDED = ("x-ratelimit-", "anthropic-ratelimit-", "ratelimit")
+
+
+def upstream_limits(headers: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """The backend's own rate limits, for its key; not of a kind that the gateway itself speaks of."""
+    kept = {name: value for name, value in headers.items() if name.startswith(_FORWARDED)}
+    if kept and "x-ratelimit-limit-requests" in own:
+        return {name: value for name, value in kept.items() if not name.endswith("-requests")}
+    return kept
+
+
 def told(out: bytes, record: CallRecord) -> bytes:
     """Bytes of a stream as the client gets them: in an error, the backend may have quoted its key."""
     return out if record.status < 400 else conceal_bytes(out, record.backend_api_key)
@@ -128,15 +183,6 @@ def told(out: bytes, record: CallRecord) -> bytes:
 def names(dropped: Sequence[str]) -> str:
     """Names for a header, some of them the client's own: what no header can carry is percent-encoded."""
     return ", ".join(quote(name[:MAX_NAME], safe="[]. ", errors="replace") for name in dropped[:MAX_NAMES])
-
-
-def connect(services: Services, client: Client, dialect: Dialect, call: Call, record: CallRecord) -> Conduit:
-    """The way to the client's backend: relayed where it speaks the client's dialect, else translated."""
-    provider = PROVIDERS[client.backend]
-    target = Target(client.base_url, client.backend_api_key, call.model)
-    if provider.dialect == dialect.name:
-        return Relay(dialect, provider, call, target, record)
-    return Translation(dialect, provider, call, target, record, services.signatures, services.clock)
 
 
 async def insist_on_events(reply: UpstreamReply, conduit: Conduit) -> None:

@@ -117,6 +117,7 @@ class RequestRow(Table):
     estimated = peewee.BooleanField()
     latency_ms = peewee.BigIntegerField()
     first_token_ms = peewee.BigIntegerField(null=True)
+    dropped_params = peewee.TextField(null=True)
     error_code = peewee.TextField(null=True)
     error_message = peewee.TextField(null=True)
 

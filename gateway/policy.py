@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from gateway.client import Client
-from gateway.dialects.base import Call, Dialect
+from gateway.dialects.base import Call, Settings, Surface
 from gateway.errors import BadRequest, ModelNotAllowed
 
 
-def apply(client: Client, dialect: Dialect, call: Call) -> None:
-    """Give a call its client's default model and system prompt.
+def apply(client: Client, dialect: Surface, call: Call) -> None:
+    """Give a call its client's default model and system prompt, and lower its limit to the client's cap.
 
     Raises `ModelNotAllowed` for a model that the whitelist does not name, `BadRequest` for none at all.
     """
@@ -17,4 +17,4 @@ def apply(client: Client, dialect: Dialect, call: Call) -> None:
         raise BadRequest("model is required: this key has no default model", param="model")
     if not client.allows(model):
         raise ModelNotAllowed(f"model {model!r} is not allowed for this key", param="model")
-    dialect.amend(call, model=model, system_prompt=client.system_prompt)
+    dialect.amend(call, Settings(model, client.system_prompt, client.quota.max_output_tokens))

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 DONE = b"[DONE]"
+KEEP_ALIVE = b": keep-alive\n\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +97,41 @@ def encode(data: bytes, event: str = "") -> bytes:
     if event:
         return b"event: %b\ndata: %b\n\n" % (event.encode(), data)
     return b"data: %b\n\n" % data
+
+
+class LineDecoder:
+    """Lines of JSON (Ollama's streams) as events, one a line. Made per stream."""
+
+    __slots__ = ("_partial",)
+
+    def __init__(self) -> None:
+        self._partial: list[bytes] = []
+
+    def feed(self, piece: bytes) -> Iterator[ServerSentEvent]:
+        """Yield the lines that `piece` completes."""
+        *whole, rest = piece.split(b"\n")
+        for line in whole:
+            if self._partial:
+                line = b"".join([*self._partial, line])
+                self._partial.clear()
+            if line.strip():
+                yield ServerSentEvent(line)
+        if rest:
+            self._partial.append(rest)
+
+    def close(self) -> Iterator[ServerSentEvent]:
+        """Yield the last line, which needs no end."""
+        line = b"".join(self._partial)
+        self._partial.clear()
+        if line.strip():
+            yield ServerSentEvent(line)
+
+
+class Decoder(Protocol):
+    """What both decoders are."""
+
+    def feed(self, piece: bytes) -> Iterator[ServerSentEvent]:
+        """Yield the events that `piece` completes."""
+
+    def close(self) -> Iterator[ServerSentEvent]:
+        """Yield what the stream's end completes."""

@@ -58,6 +58,7 @@ class CallRecord:
     request_bytes: int = 0
     model: str = ""
     streamed: bool = False
+    dropped_params: str = ""
     produced_bytes: int = 0
     first_token_s: float | None = None
     latency_s: float = 0.0
@@ -280,6 +281,7 @@ def _row(record: CallRecord) -> dict[str, Any]:
         "backend": record.backend,
         "model": _text(record.model),
         "streamed": record.streamed,
+        "dropped_params": _text(record.dropped_params) or None,
         "status": record.status,
         "input_tokens": _count(usage.prompt_tokens),
         "output_tokens": _count(usage.completion_tokens),

@@ -10,7 +10,7 @@ import logging
 import math
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import aclosing
 from functools import cached_property
 from typing import Any, cast
@@ -21,10 +21,10 @@ from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from gateway import errors
-from gateway.dialects.base import Dialect
+from gateway.dialects.base import Spoken
 from gateway.dialects.openai_chat import OPENAI_CHAT
-from gateway.errors import BodyTooLarge, ClientDisabled, Forbidden, GatewayError, InvalidApiKey
-from gateway.exchange import Caller, exchange
+from gateway.errors import BadRequest, BodyTooLarge, ClientDisabled, Forbidden, GatewayError, InvalidApiKey
+from gateway.exchange import Caller, Connect, S, exchange
 from gateway.jsonio import dumps
 from gateway.secret import Secret
 from gateway.services import Services
@@ -54,7 +54,7 @@ _BY_STATUS: dict[int, type[GatewayError]] = {
 class BaseHandler(RequestHandler):
     """Request id, security headers, bodies with a cap, and errors in one shape."""
 
-    dialect: Dialect = OPENAI_CHAT
+    dialect: Spoken = OPENAI_CHAT
     services: Services
 
     def initialize(self, services: Services) -> None:
@@ -154,13 +154,13 @@ class BaseHandler(RequestHandler):
 
     def _describe(self, error: GatewayError) -> bytes:
         """The body of an error's answer; its status and headers are set."""
-        self.set_status(error.status)
+        self.set_status(self.dialect.status(error))
         for name, value in self.error_headers().items():
             self.set_header(name, value)
         if error.retry_after_s is not None:
             self.set_header("Retry-After", str(math.ceil(error.retry_after_s)))
         self.set_header("Content-Type", "application/json")
-        return self.dialect.error(error, self.request_id)
+        return error.body or self.dialect.error(error, self.request_id)
 
     def error_headers(self) -> dict[str, str]:
         """Headers that an error's answer carries too."""
@@ -192,16 +192,26 @@ class ClientHandler(BaseHandler):
     """A route for the holders of a key: known before the body is read, and cancelled when they hang up."""
 
     caller: Caller
+    query_key = False
+    """Whether the key may stand in the URL, as Google's clients may put it."""
 
     def initialize(self, services: Services) -> None:
         """Nothing is under way yet."""
         super().initialize(services)
         self._serving: asyncio.Task[Any] | None = None
         self._hung_up = False
+        self._waiting = False  # for the client to take a piece
 
     async def admit(self) -> None:
         """Find the client whose key was sent."""
-        self.caller = Caller(self.authenticate(), self.request_id)
+        self.caller = Caller(self.authenticate(), self.request_id, self._strict())
+
+    def _strict(self) -> bool:
+        """Whether the client wants nothing dropped. Raises `BadRequest` for what is no yes or no."""
+        said = self.request.headers.get("x-gateway-strict", "0").strip().lower()
+        if said not in ("0", "1", "true", "false"):
+            raise BadRequest(f"x-gateway-strict must be 1 or 0, not {said[:40]!r}", param="x-gateway-strict")
+        return said in ("1", "true")
 
     @property
     def body_cap(self) -> int:
@@ -239,12 +249,17 @@ class ClientHandler(BaseHandler):
         for name in ("x-api-key", "api-key", "x-goog-api-key"):
             if value := headers.get(name, "").strip():
                 yield value
+        if self.query_key and (value := self.get_query_argument("key", "").strip()):
+            yield value
 
-    async def serve(self) -> None:
+    async def serve(self, dialect: S, connect: Connect[S]) -> None:
         """Answer with what the exchange yields."""
         self._serving = asyncio.current_task()
+        self._await_silence()
         try:
-            async with aclosing(exchange(self.services, self.caller, self.dialect, self.body())) as pieces:
+            async with aclosing(
+                exchange(self.services, self.caller, dialect, connect, self.body())
+            ) as pieces:
                 async for piece in pieces:
                     await self._send(piece)
         except asyncio.CancelledError:
@@ -258,30 +273,79 @@ class ClientHandler(BaseHandler):
         except GatewayError as error:
             if not self._headers_written:
                 raise
-            self.write(self.dialect.error_event(error, self.request_id))
+            self.write(self.framed(dialect.error_event(error, self.request_id)))
         except Exception:
             if not self._headers_written:
                 raise
             logger.exception("request %s failed in its stream", self.request_id)
-            self.write(self.dialect.error_event(self._as_gateway_error(500, None), self.request_id))
+            event = dialect.error_event(self._as_gateway_error(500, None), self.request_id)
+            self.write(self.framed(event))
         finally:
             self._serving = None
+            self._silence.cancel()
         if not self._finished:
             with contextlib.suppress(StreamClosedError):
-                await self.finish()
+                await self.finish(self.framed_end())
         if self.caller.streamed and self.request.version == "HTTP/1.0":
             self._connection.close()  # without chunks, only this ends a stream
+
+    stream_headers: Mapping[str, str] = {
+        "Content-Type": "text/event-stream; charset=utf-8",
+        "Cache-Control": "no-cache",
+        "X-Accel-Buffering": "no",  # nginx would gather the stream otherwise
+    }
+    """On an answer that is streamed."""
+
+    def framed(self, events: bytes) -> bytes:
+        """Whole events, as this client wants them framed."""
+        return events
+
+    def framed_end(self) -> bytes:
+        """What closes the frame of a stream."""
+        return b""
 
     async def _send(self, piece: bytes) -> None:
         """Write a piece and wait until the client took it: so long the call is under way."""
         if not self._headers_written:
-            for name, value in self.caller.headers.items():
-                self.set_header(name, value)
+            self._set_headers()
         if self.caller.streamed:
-            self.write(piece)
+            self._waiting = True
+            self.write(self.framed(piece))
             await self.flush()
+            self._waiting = False
+            self._spoken = True
         else:
             await self.finish(piece)
+
+    def _set_headers(self) -> None:
+        """What the exchange found out for the client."""
+        for name, value in self.caller.headers.items():
+            self.set_header(name, value)
+        if self.caller.streamed:
+            for name, value in self.stream_headers.items():
+                self.set_header(name, value)
+
+    def _await_silence(self) -> None:
+        """Look again after the time that a stream may be silent."""
+        self._spoken = False
+        wait = self.services.config.server.stream_keep_alive_seconds
+        self._silence = asyncio.get_running_loop().call_later(wait, self._break_silence)
+
+    def _break_silence(self) -> None:
+        """Say that the stream is alive, if nothing was said of late.
+
+        A backend that has not answered by then can fail only within the stream: its status was given.
+        """
+        if self._serving is None:
+            return
+        if self.caller.stream and not self._spoken and not self._waiting:
+            if not self._headers_written:
+                self.caller.streamed = True
+                self._set_headers()
+            with contextlib.suppress(StreamClosedError):
+                self.write(self.dialect.keep_alive)
+                self.flush()
+        self._await_silence()
 
     def error_headers(self) -> dict[str, str]:
         """The limits' state, also on a refusal."""

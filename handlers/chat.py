@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gateway.conduit import connect
+from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.handlers.base import ClientHandler
 
 
@@ -10,4 +12,4 @@ class ChatCompletionsHandler(ClientHandler):
 
     async def post(self) -> None:
         """Answer one call."""
-        await self.serve()
+        await self.serve(OPENAI_CHAT, connect)

@@ -1,28 +1,56 @@
-"""GET /v1/models and /v1/models/{id}."""
+"""GET /v1/models[/{id}], in the shape of the SDK that asks, and /v1beta/models[/{id}] in Gemini's."""
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
+from gateway.dialects.model_lists import (
+    ANTHROPIC,
+    GOOGLE,
+    OPENAI,
+    AnthropicModels,
+    GoogleModels,
+    OpenAIModels,
+)
 from gateway.errors import ModelNotFound
 from gateway.handlers.base import ClientHandler
-from gateway.jsonio import dumps
-from gateway.providers.base import ModelInfo
 
 
 class ModelsHandler(ClientHandler):
-    """The models that a client may use, in OpenAI's shape."""
+    """The models that a client may use."""
+
+    async def admit(self) -> None:
+        """Tell by its headers which SDK asks: the paths of all three are the same."""
+        self.dialect = self._shape = self._asking()
+        await super().admit()
+
+    def _asking(self) -> OpenAIModels | AnthropicModels | GoogleModels:
+        headers = self.request.headers
+        if "x-goog-api-key" in headers or "x-goog-api-client" in headers:
+            return GOOGLE
+        return ANTHROPIC if "anthropic-version" in headers else OPENAI
 
     async def get(self, model: str | None = None) -> None:
         """List them, or show one."""
         models = await self.services.catalog.models(self.caller.client)
         if model is None:
-            self.finish(dumps({"object": "list", "data": [_shown(found) for found in models]}))
+            query = {
+                name: values[-1].decode("utf-8", "replace") for name, values in self.request.arguments.items()
+            }
+            self.finish(self._shape.list(models, query))
             return
+        wanted = unquote(model).removeprefix("models/")
         for found in models:
-            if found.id == model:
-                self.finish(dumps(_shown(found)))
+            if found.id == wanted:
+                self.finish(self._shape.one(found))
                 return
-        raise ModelNotFound(f"no model {model!r} for this key", param="model")
+        raise ModelNotFound(f"no model {wanted!r} for this key", param="model")
 
 
-def _shown(model: ModelInfo) -> dict[str, object]:
-    return {"id": model.id, "object": "model", "created": model.created, "owned_by": model.owned_by}
+class GeminiModelsHandler(ModelsHandler):
+    """The same under /v1beta, where only Gemini's clients ask."""
+
+    query_key = True
+
+    def _asking(self) -> GoogleModels:
+        return GOOGLE

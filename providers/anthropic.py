@@ -31,7 +31,18 @@ from gateway.chat import (
 from gateway.errors import GatewayError, UpstreamError
 from gateway.jsonio import Members, Raw, dumps, loads
 from gateway.providers.anthropic_request import DIALECT, ORIGIN, translate
-from gateway.providers.base import ModelInfo, Provider, StreamReader, Target, UpstreamRequest, endpoint
+from gateway.providers.base import (
+    ChatWire,
+    CountWire,
+    EmbeddingWire,
+    ModelInfo,
+    Provider,
+    StreamReader,
+    Target,
+    UpstreamRequest,
+    Wire,
+    endpoint,
+)
 from gateway.providers.faults import fault, fault_in
 from gateway.providers.lenient import as_count, as_object, as_objects, as_text, json_object
 from gateway.sse import ServerSentEvent
@@ -61,18 +72,37 @@ class Anthropic:
 
     def build(self, request: ChatRequest, target: Target) -> UpstreamRequest:
         """Put a request in Anthropic's words. Raises `UnsupportedParameter` for `n` above 1 and for sound."""
-        body, dropped = translate(request, target.model)
+        body, dropped = translate(request, target.model, target.max_output_tokens)
         headers = _headers(target)
         if any(getattr(part, "file_id", None) for message in request.messages for part in message.parts):
             headers["anthropic-beta"] = FILES_BETA
         url = _messages_url(target)
         return UpstreamRequest(url, headers, dumps(body), stream=request.stream, dropped=dropped)
 
-    def relay(self, body: Members, target: Target, *, stream: bool) -> UpstreamRequest:
+    def wire(self, dialect: str, target: Target) -> Wire | None:
+        """This API, for clients that speak it."""
+        return self if dialect == DIALECT else None
+
+    def chat(self, target: Target) -> ChatWire:
+        """This API."""
+        return self
+
+    def embeddings(self, target: Target) -> EmbeddingWire | None:
+        """None: Anthropic makes none."""
+        return None
+
+    def count(self, target: Target) -> CountWire | None:
+        """None yet."""
+        return None
+
+    def relay(
+        self, body: Members, target: Target, *, stream: bool, headers: Mapping[str, str]
+    ) -> UpstreamRequest:
         """The client's members as they came, under the upstream's name for the model."""
         if loads(bytes(body.get("model", b"null"))) != target.model:
             body = {**body, "model": Raw(dumps(target.model))}
-        return UpstreamRequest(_messages_url(target), _headers(target), dumps(body), stream=stream)
+        sent = {**_headers(target), **headers}
+        return UpstreamRequest(_messages_url(target), sent, dumps(body), stream=stream)
 
     def parse(self, body: bytes) -> ChatReply:
         """Read a whole answer. Raises what its `error` member means, or `UpstreamError` when it is none."""
@@ -115,7 +145,7 @@ class Anthropic:
         if not isinstance(data, list):
             raise UpstreamError("the backend answered without a list of models")
         return tuple(
-            ModelInfo(item["id"], _created(item), as_text(item.get("owned_by")) or ORIGIN)
+            ModelInfo(item["id"], _created(item), as_text(item.get("owned_by")) or ORIGIN, DIALECT, item)
             for item in data
             if isinstance(item, dict) and isinstance(item.get("id"), str)
         )

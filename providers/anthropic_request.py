@@ -64,14 +64,21 @@ class _Draft:
     system: list[Block] = field(default_factory=list)
 
 
-def translate(request: ChatRequest, model: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+def translate(
+    request: ChatRequest, model: str, most: int | None = None
+) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The body for this model, and the client's names for what was dropped or changed.
+
+    `most` bounds `max_tokens` where the request names none.
 
     Raises `UnsupportedParameter` for `n` above 1, for sound, and for parts that have no word here.
     """
     _refuse(request)
     given = tuple(request.given())
-    draft = _Draft(request, rules(model), {"model": model}, [name for name in given if name in NO_WORD_FOR])
+    able = rules(model)
+    if most is not None and request.max_tokens is None:
+        able = replace(able, most=most if able.most is None else min(most, able.most))
+    draft = _Draft(request, able, {"model": model}, [name for name in given if name in NO_WORD_FOR])
     for step in (_conversation, _reasoning, _response_format, _tools, _sampling, _others):
         step(draft)
     if draft.system:

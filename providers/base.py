@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
-from gateway.chat import ChatReply, ChatRequest, Chunk
+from gateway.chat import ChatReply, ChatRequest, Chunk, Json
+from gateway.embeddings import EmbeddingReply, EmbeddingRequest
 from gateway.errors import BadRequest, GatewayError
 from gateway.jsonio import Members
 from gateway.secret import Secret
@@ -22,18 +23,20 @@ class Target:
     """Where a client's calls go.
 
     `base_url` is "" for the provider's own address; `model` is the upstream's name for the model.
+    `max_output_tokens` is the client's cap, for a backend that wants a limit where the request names none.
     """
 
     base_url: str
     api_key: Secret | None
     model: str
+    max_output_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
-    """One HTTP request, ready to send. `stream` says that the answer comes as server-sent events.
+    """One HTTP request, ready to send. `stream`: the answer comes in pieces, framed as `framing` says.
 
-    `dropped` names, in the client's words, the parameters that the provider has no word for or had to change.
+    `dropped` names, in OpenAI's words, the parameters that the provider has no word for or had to change.
     """
 
     url: str
@@ -41,16 +44,22 @@ class UpstreamRequest:
     body: bytes = field(default=b"", repr=False)
     method: str = "POST"
     stream: bool = False
+    framing: Literal["sse", "lines"] = "sse"
     dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """A model that a backend offers. `created` is in epoch seconds, 0 when unknown."""
+    """A model that a backend offers. `created` is in epoch seconds, 0 when unknown.
+
+    `native` is the backend's own row, for clients that speak `dialect`.
+    """
 
     id: str
     created: int = 0
     owned_by: str = ""
+    dialect: str = ""
+    native: Json | None = field(default=None, repr=False, compare=False)
 
 
 class StreamReader(Protocol):
@@ -63,30 +72,19 @@ class StreamReader(Protocol):
         """The upstream hung up. Raises `UpstreamError` if that was too early."""
 
 
-class Provider(Protocol):
-    """One upstream dialect.
-
-    `dialect` names the wire format, so that a client who speaks it has its bytes relayed.
-    """
-
-    @property
-    def name(self) -> str:
-        """The backend's name in a client's settings."""
+class Wire(Protocol):
+    """One API of a backend, in whose `dialect` a client's bytes are relayed."""
 
     @property
     def dialect(self) -> str:
-        """`openai-chat`, `anthropic-messages` or `gemini`."""
+        """As `Dialect.name` calls the same wire format."""
 
-    def build(self, request: ChatRequest, target: Target) -> UpstreamRequest:
-        """Put a request in the provider's words.
+    def relay(
+        self, body: Members, target: Target, *, stream: bool, headers: Mapping[str, str]
+    ) -> UpstreamRequest:
+        """Send on a body that is in this dialect already; only what this backend spells otherwise is changed.
 
-        Raises `UnsupportedParameter` for what must not be dropped.
-        """
-
-    def relay(self, body: Members, target: Target, *, stream: bool) -> UpstreamRequest:
-        """Send on a body that is in the provider's dialect already.
-
-        Only what this provider spells otherwise is changed.
+        `headers` are those of the client that belong to the dialect (`anthropic-beta`).
         """
 
     def parse(self, body: bytes) -> ChatReply:
@@ -94,6 +92,70 @@ class Provider(Protocol):
 
     def reader(self) -> StreamReader:
         """A fresh reader for one streamed answer."""
+
+
+class ChatWire(Wire, Protocol):
+    """An API that calls of every other dialect are translated for."""
+
+    def build(self, request: ChatRequest, target: Target) -> UpstreamRequest:
+        """Put a request in this API's words.
+
+        Raises `UnsupportedParameter` for what must not be dropped.
+        """
+
+
+class EmbeddingWire(Protocol):
+    """A backend's embeddings."""
+
+    @property
+    def dialect(self) -> str:
+        """`openai-embeddings`, or a name that no client's dialect has."""
+
+    def relay(self, body: Members, target: Target) -> UpstreamRequest:
+        """Send on a body that is in this dialect already."""
+
+    def build(self, request: EmbeddingRequest, target: Target) -> UpstreamRequest:
+        """Put a request in this API's words. Raises `UnsupportedParameter` for what has none."""
+
+    def parse(self, body: bytes) -> EmbeddingReply:
+        """Read an answer. Raises `GatewayError` when it reports a failure or is no answer."""
+
+
+class CountWire(Protocol):
+    """A backend's way to count a prompt's tokens."""
+
+    @property
+    def dialect(self) -> str:
+        """As `Dialect.name` calls the count of the same wire format."""
+
+    def relay(self, body: Members, target: Target, *, headers: Mapping[str, str]) -> UpstreamRequest:
+        """Send on a body that is in this dialect already."""
+
+    def build(self, request: ChatRequest, target: Target) -> UpstreamRequest:
+        """Put a request in this API's words."""
+
+    def parse(self, body: bytes) -> int:
+        """The number of input tokens. Raises `GatewayError` when the answer has none."""
+
+
+class Provider(Protocol):
+    """One kind of backend: what it speaks, and where."""
+
+    @property
+    def name(self) -> str:
+        """The backend's name in a client's settings."""
+
+    def wire(self, dialect: str, target: Target) -> Wire | None:
+        """The API that speaks `dialect` itself, for this model at this address; None if there is none."""
+
+    def chat(self, target: Target) -> ChatWire:
+        """The API that other dialects are translated for."""
+
+    def embeddings(self, target: Target) -> EmbeddingWire | None:
+        """Where embeddings are made, None where they are not."""
+
+    def count(self, target: Target) -> CountWire | None:
+        """Where tokens are counted, None where they can only be estimated."""
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> GatewayError:
         """What an answer of status 400 and above means."""

@@ -6,7 +6,8 @@ Source: each provider's page on OpenAI compatibility, and the refusals that its 
 from __future__ import annotations
 
 from gateway.providers.base import Provider
-from gateway.providers.openai import Differences, OpenAI
+from gateway.providers.openai import OpenAI
+from gateway.providers.openai_server import Differences
 
 OLD_MAX_TOKENS = {"max_completion_tokens": "max_tokens"}
 

@@ -15,7 +15,8 @@ from gateway import sse
 from gateway.jsonio import dumps, loads
 from gateway.providers.base import Provider, Target, UpstreamRequest
 from gateway.providers.lenient import as_objects, as_text
-from gateway.providers.openai import Differences, OpenAI
+from gateway.providers.openai import OpenAI
+from gateway.providers.openai_server import Differences, Server
 
 SCHEME = "echo"
 MODEL = "echo"
@@ -30,7 +31,16 @@ class Echo(OpenAI):
     name: str = "echo"
     differs: Differences = Differences()
 
-    def _url(self, target: Target, path: str) -> str:
+    @property
+    def server(self) -> Server:
+        """This process."""
+        return _Inside(self.differs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Inside(Server):
+    def url(self, target: Target, path: str) -> str:
+        """No network address."""
         return f"{SCHEME}:{path}"
 
 

@@ -33,7 +33,18 @@ from gateway.chat import (
 )
 from gateway.errors import GatewayError, UpstreamError
 from gateway.jsonio import Members, dumps
-from gateway.providers.base import ModelInfo, Provider, StreamReader, Target, UpstreamRequest, endpoint
+from gateway.providers.base import (
+    ChatWire,
+    CountWire,
+    EmbeddingWire,
+    ModelInfo,
+    Provider,
+    StreamReader,
+    Target,
+    UpstreamRequest,
+    Wire,
+    endpoint,
+)
 from gateway.providers.faults import fault, fault_in
 from gateway.providers.gemini_request import BASE_URL, DIALECT, translate
 from gateway.providers.lenient import as_count, as_object, as_objects, as_text, json_object
@@ -73,7 +84,25 @@ class Gemini:
         body, dropped = translate(request, target.model)
         return self._send(dumps(body), target, stream=request.stream, dropped=dropped)
 
-    def relay(self, body: Members, target: Target, *, stream: bool) -> UpstreamRequest:
+    def wire(self, dialect: str, target: Target) -> Wire | None:
+        """This API, for clients that speak it."""
+        return self if dialect == DIALECT else None
+
+    def chat(self, target: Target) -> ChatWire:
+        """This API."""
+        return self
+
+    def embeddings(self, target: Target) -> EmbeddingWire | None:
+        """None yet."""
+        return None
+
+    def count(self, target: Target) -> CountWire | None:
+        """None yet."""
+        return None
+
+    def relay(
+        self, body: Members, target: Target, *, stream: bool, headers: Mapping[str, str]
+    ) -> UpstreamRequest:
         """The client's members as they came; `model` is left out, as it must agree with the path."""
         kept = {name: value for name, value in body.items() if name != "model"}
         return self._send(dumps(kept), target, stream=stream)
@@ -129,8 +158,10 @@ class Gemini:
 
     def parse_models(self, body: bytes) -> tuple[ModelInfo, ...]:
         """Google's list; ids are OpenAI's way, without `models/`."""
-        names = (as_text(row.get("name")) for row in as_objects(_answer(body).get("models")))
-        return tuple(ModelInfo(name.removeprefix("models/"), owned_by="google") for name in names if name)
+        rows = [(as_text(row.get("name")), row) for row in as_objects(_answer(body).get("models"))]
+        return tuple(
+            ModelInfo(name.removeprefix("models/"), 0, "google", DIALECT, row) for name, row in rows if name
+        )
 
 
 GEMINI: Provider = Gemini()

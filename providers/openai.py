@@ -33,10 +33,21 @@ from gateway.chat import (
 )
 from gateway.errors import GatewayError, UpstreamError
 from gateway.jsonio import Members, Raw, dumps, loads
-from gateway.providers.base import ModelInfo, Provider, StreamReader, Target, UpstreamRequest, endpoint
+from gateway.providers.base import (
+    ChatWire,
+    CountWire,
+    EmbeddingWire,
+    ModelInfo,
+    Provider,
+    StreamReader,
+    Target,
+    UpstreamRequest,
+    Wire,
+)
 from gateway.providers.faults import fault, fault_in
 from gateway.providers.lenient import as_count, as_object, as_objects, as_text, json_object
 from gateway.providers.openai_request import DIALECT, translate
+from gateway.providers.openai_server import Differences, Server
 from gateway.sse import DONE, ServerSentEvent
 
 FINISH_REASONS: Mapping[str, FinishReason] = {
@@ -56,25 +67,6 @@ FAILED_REASONS = frozenset({"error", "network_error", "insufficient_system_resou
 
 
 @dataclass(frozen=True, slots=True)
-class Differences:
-    """How a compatible server departs from OpenAI. Every field's default is OpenAI's own way.
-
-    `renamed` and `refused` are top-level members of the request; what is refused is left out and named
-    as dropped. `message_members` are the only ones that a message may have, where others are refused;
-    `short_ids` is for servers whose calls have ids of nine letters and digits, and that take no others.
-    """
-
-    base_url: str = "https://api.openai.com/v1"
-    key_header: str = "authorization"
-    renamed: Mapping[str, str] = field(default_factory=dict)
-    refused: frozenset[str] = frozenset()
-    developer_role: bool = True
-    stream_usage: bool = True
-    message_members: frozenset[str] = frozenset()
-    short_ids: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class OpenAI:
     """Chat Completions, with one server's differences."""
 
@@ -86,12 +78,35 @@ class OpenAI:
         """The dialect of every server here."""
         return DIALECT
 
+    @property
+    def server(self) -> Server:
+        """Where it is, and what opens it."""
+        return Server(self.differs)
+
+    def wire(self, dialect: str, target: Target) -> Wire | None:
+        """Chat Completions, and what else of OpenAI's APIs this server has."""
+        return self if dialect == DIALECT else None
+
+    def chat(self, target: Target) -> ChatWire:
+        """Chat Completions."""
+        return self
+
+    def embeddings(self, target: Target) -> EmbeddingWire | None:
+        """None yet."""
+        return None
+
+    def count(self, target: Target) -> CountWire | None:
+        """None: OpenAI has no count for conversations."""
+        return None
+
     def build(self, request: ChatRequest, target: Target) -> UpstreamRequest:
         """Put a request in OpenAI's words. Raises `UnsupportedParameter` for parts that have none."""
         body, dropped = translate(request, target.model)
         return self._send(body, target, stream=request.stream, dropped=dropped)
 
-    def relay(self, body: Members, target: Target, *, stream: bool) -> UpstreamRequest:
+    def relay(
+        self, body: Members, target: Target, *, stream: bool, headers: Mapping[str, str]
+    ) -> UpstreamRequest:
         """The client's members as they came, but for this server's differences."""
         return self._send(dict(body), target, stream=stream, dropped=[])
 
@@ -113,23 +128,12 @@ class OpenAI:
         if stream and differs.stream_usage:
             body["stream_options"] = _with_usage(body.get("stream_options"))
         return UpstreamRequest(
-            url=self._url(target, "/chat/completions"),
-            headers=self._headers(target),
+            url=self.server.url(target, "/chat/completions"),
+            headers=self.server.headers(target),
             body=dumps(body),
             stream=stream,
             dropped=tuple(sorted(dropped)),
         )
-
-    def _url(self, target: Target, path: str) -> str:
-        return endpoint(target.base_url, self.differs.base_url, path)
-
-    def _headers(self, target: Target) -> dict[str, str]:
-        headers = {"content-type": "application/json"}
-        if target.api_key:
-            key = target.api_key.reveal()
-            header = self.differs.key_header
-            headers[header] = f"Bearer {key}" if header == "authorization" else key
-        return headers
 
     def parse(self, body: bytes) -> ChatReply:
         """Read a whole answer. Raises what its `error` member means, or `UpstreamError` when it is none."""
@@ -159,7 +163,7 @@ class OpenAI:
 
     def models(self, target: Target) -> UpstreamRequest:
         """GET /models."""
-        return UpstreamRequest(self._url(target, "/models"), self._headers(target), method="GET")
+        return UpstreamRequest(self.server.url(target, "/models"), self.server.headers(target), method="GET")
 
     def parse_models(self, body: bytes) -> tuple[ModelInfo, ...]:
         """Read `{"data": [...]}`, or the bare list or `{"models": [...]}` that some servers send."""
@@ -172,7 +176,7 @@ class OpenAI:
         if not isinstance(data, list):
             raise UpstreamError("the backend's list of models is no list")
         return tuple(
-            ModelInfo(name, as_count(row.get("created")), as_text(row.get("owned_by")))
+            ModelInfo(name, as_count(row.get("created")), as_text(row.get("owned_by")), DIALECT, row)
             for row in as_objects(data)
             if (name := as_text(row.get("id")) or as_text(row.get("name")))
         )

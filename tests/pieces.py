@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from gateway.chat import Chunk
+from gateway.chat import ChatRequest, Chunk
+from gateway.dialects.base import Call, Stamp
 from gateway.providers.base import StreamReader
 from gateway.sse import SSEDecoder
+
+OPEN, ASKED, STAMP = Call({}, "m"), ChatRequest("m", ()), Stamp(5, "5")
+"""A call of no interest, for answers that are."""
 
 
 def cuts(data: bytes, *, most: int = 400) -> Iterator[list[bytes]]:

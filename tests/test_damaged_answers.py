@@ -13,11 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.chat import ChatRequest
+from gateway.dialects.base import Settings
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import GatewayError
 from gateway.providers import PROVIDERS
 from gateway.providers.base import Target
 from gateway.sse import ServerSentEvent, SSEDecoder
+from tests.pieces import ASKED, OPEN, STAMP
 
 DATA = Path(__file__).parent / "data"
 JUNK: list[Any] = [None, True, 0, -1, 1.5, "x", "", [], {}, [1], [None], {"a": 1}, [[]], 10**30]
@@ -55,7 +57,7 @@ def test_a_damaged_answer_is_read_or_refused(path: Path, chance: random.Random) 
     try:
         if path.suffix == ".json":
             body = damaged(json.loads(path.read_text()), chance)
-            OPENAI_CHAT.reply(provider.parse(json.dumps(body).encode()), created=1)
+            OPENAI_CHAT.reply(OPEN, ASKED, provider.parse(json.dumps(body).encode()), STAMP)
             return
         decoder = SSEDecoder()
         events = [*decoder.feed(path.read_bytes()), *decoder.close()]
@@ -64,7 +66,7 @@ def test_a_damaged_answer_is_read_or_refused(path: Path, chance: random.Random) 
             data = json.dumps(damaged(json.loads(events[at].data), chance)).encode()
             events[at] = ServerSentEvent(data, events[at].event)
         reader = provider.reader()
-        writer = OPENAI_CHAT.writer(ChatRequest("m", (), stream=True, include_usage=True), created=1)
+        writer = OPENAI_CHAT.writer(OPEN, ChatRequest("m", (), stream=True, include_usage=True), STAMP)
         for event in events:
             for chunk in reader.feed(event):
                 writer.feed(chunk)
@@ -83,7 +85,7 @@ def test_a_damaged_request_is_understood_or_refused(chance: random.Random, model
         body = damaged(body, chance)
     try:
         call = OPENAI_CHAT.open(json.dumps(body).encode())
-        OPENAI_CHAT.amend(call, model=model, system_prompt="Be kind.")
+        OPENAI_CHAT.amend(call, Settings(model, "Be kind."))
         request = OPENAI_CHAT.read(call)
         for provider in ("openai", "anthropic", "gemini"):
             PROVIDERS[provider].build(request, Target("", None, model))

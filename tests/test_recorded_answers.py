@@ -13,7 +13,7 @@ import pytest
 
 from gateway.client import Client
 from gateway.clock import ManualClock
-from gateway.conduit import Translation
+from gateway.conduit import Translation, Way
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import GatewayError
 from gateway.providers import PROVIDERS
@@ -59,9 +59,8 @@ def conduit(provider: str, *, stream: bool) -> tuple[Translation, CallRecord]:
         asked["stream_options"] = {"include_usage": True}
     call = OPENAI_CHAT.open(json.dumps(asked).encode())
     target = Target("", None, "m")
-    return Translation(
-        OPENAI_CHAT, PROVIDERS[provider], call, target, record, Signatures(CLOCK), CLOCK
-    ), record
+    way = Way(OPENAI_CHAT, PROVIDERS[provider], call, target, record, Signatures(CLOCK), CLOCK)
+    return Translation(way, way.provider.chat(target)), record
 
 
 def answered(provider: str, recorded: Interaction) -> dict[str, Any]:

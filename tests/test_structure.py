@@ -83,8 +83,21 @@ def test_every_folder_of_tests_is_a_package() -> None:
 
 # --- who imports whom ---
 
-VALUES = {"gateway.chat", "gateway.errors", "gateway.jsonio", "gateway.secret", "gateway.sse"}
-PURE = [*sources("providers"), *sources("gateway/dialects"), "gateway/policy.py", "gateway/conduit.py"]
+VALUES = {
+    "gateway.chat",
+    "gateway.embeddings",
+    "gateway.errors",
+    "gateway.jsonio",
+    "gateway.secret",
+    "gateway.sse",
+}
+PURE = [
+    *sources("providers"),
+    *sources("gateway/dialects"),
+    "gateway/policy.py",
+    "gateway/conduit.py",
+    "gateway/unary.py",
+]
 IMPURE = {
     *("asyncio", "io", "logging", "os", "pathlib", "random", "secrets", "shutil", "signal", "socket", "ssl"),
     *("sqlite3", "subprocess", "tempfile", "threading", "time", "urllib.request", "peewee", "tornado"),

@@ -5,13 +5,14 @@ Rule: pure, as providers are; handlers hand it bytes and send what it returns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from gateway.chat import ChatReply, ChatRequest, Chunk
+from gateway.embeddings import EmbeddingReply, EmbeddingRequest
 from gateway.errors import BadRequest, GatewayError
-from gateway.jsonio import Members, loads, members
+from gateway.jsonio import Members, Raw, dumps, loads, members
 from gateway.sse import ServerSentEvent
 
 T = TypeVar("T")
@@ -19,11 +20,35 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Call:
-    """A client's body, opened just far enough to know what it asks for and to change what must change."""
+    """A client's body, opened just far enough to know what it asks for and to change what must change.
+
+    `headers` are those that belong to the dialect, for a backend that speaks it too.
+    """
 
     members: Members
     model: str
     stream: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What an answer is marked with: `created`, in epoch seconds, and a unique `id` of hexadecimal digits.
+
+    A provider's own marks go before these.
+    """
+
+    created: int
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a client's settings make of its call. `max_output_tokens` is 0 where there is no cap."""
+
+    model: str
+    system_prompt: str = ""
+    max_output_tokens: int = 0
 
 
 class Writer(Protocol):
@@ -36,26 +61,51 @@ class Writer(Protocol):
         """The bytes that end a stream that went well."""
 
 
-class Dialect(Protocol):
-    """One shape that clients speak."""
+class Spoken(Protocol):
+    """What every answer needs: how errors look, and what a silent stream says. Dialects inherit it."""
 
     @property
     def name(self) -> str:
-        """As `Provider.dialect` names the same wire format."""
+        """As `Wire.dialect` names the same wire format."""
+
+    @property
+    def spelling(self) -> Mapping[str, str]:
+        """OpenAI's name of a parameter -> this dialect's, where they differ."""
+
+    @property
+    def keep_alive(self) -> bytes:
+        """What is said in a stream's silence, so that nobody hangs up; clients skip it."""
+
+    def status(self, error: GatewayError) -> int:
+        """The HTTP status of an error."""
+
+    def error(self, error: GatewayError, request_id: str) -> bytes:
+        """The body of an error answer."""
+
+    def error_event(self, error: GatewayError, request_id: str) -> bytes:
+        """An error in a stream that has begun."""
+
+
+class Surface(Spoken, Protocol):
+    """What every shape of a request has in common."""
 
     def open(self, body: bytes) -> Call:
         """Split a body into its members. Raises `BadRequest` naming what is wrong."""
 
-    def amend(self, call: Call, *, model: str, system_prompt: str) -> None:
-        """Put the client's settings into its call."""
+    def amend(self, call: Call, settings: Settings) -> None:
+        """Put the client's settings into its call: the model, the system prompt first, the limit lowered."""
+
+
+class Dialect(Surface, Protocol):
+    """One shape of a conversation."""
 
     def read(self, call: Call) -> ChatRequest:
         """The canonical form of a call. Raises `BadRequest` naming the member that is wrong."""
 
-    def reply(self, reply: ChatReply, *, created: int) -> bytes:
-        """A whole answer. `created` is in epoch seconds, for providers that do not say."""
+    def reply(self, call: Call, request: ChatRequest, reply: ChatReply, stamp: Stamp) -> bytes:
+        """A whole answer."""
 
-    def writer(self, request: ChatRequest, *, created: int) -> Writer:
+    def writer(self, call: Call, request: ChatRequest, stamp: Stamp) -> Writer:
         """A fresh writer for one streamed answer."""
 
     def hides(self, call: Call, event: ServerSentEvent) -> bool:
@@ -65,11 +115,38 @@ class Dialect(Protocol):
     def done(self) -> bytes:
         """The data of the event that a stream of this dialect ends with, empty if there is none."""
 
-    def error(self, error: GatewayError, request_id: str) -> bytes:
-        """The body of an error answer."""
 
-    def error_event(self, error: GatewayError, request_id: str) -> bytes:
-        """An error in a stream that has begun."""
+class EmbeddingDialect(Surface, Protocol):
+    """One shape of a request for embeddings."""
+
+    def read(self, call: Call) -> EmbeddingRequest:
+        """The canonical form of a call. Raises `BadRequest` naming the member that is wrong."""
+
+    def reply(self, call: Call, request: EmbeddingRequest, reply: EmbeddingReply) -> bytes:
+        """The answer."""
+
+
+class CountDialect(Surface, Protocol):
+    """One shape of the question how many tokens a prompt has."""
+
+    def read(self, call: Call) -> ChatRequest:
+        """The canonical form of a call. Raises `BadRequest` naming the member that is wrong."""
+
+    def reply(self, tokens: int) -> bytes:
+        """The answer."""
+
+
+def set_member(call: Call, name: str, value: Any) -> None:
+    """Replace one member of a call, or add it."""
+    call.members[name] = Raw(dumps(value))
+
+
+def lower_limit(call: Call, names: tuple[str, ...], most: int) -> None:
+    """Lower the members that limit the output to `most`, where one says more; 0 is no limit."""
+    for name in names:
+        found = member(call.members, name) if most and name in call.members else None
+        if isinstance(found, (int, float)) and not isinstance(found, bool) and found > most:
+            set_member(call, name, most)
 
 
 def open_body(body: bytes) -> Members:

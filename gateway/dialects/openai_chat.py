@@ -30,14 +30,27 @@ from gateway.chat import (
     ToolCallDelta,
     Usage,
 )
-from gateway.dialects.base import Call, Dialect, Writer, member, open_body
+from gateway.dialects.base import (
+    Call,
+    Dialect,
+    Settings,
+    Stamp,
+    Writer,
+    lower_limit,
+    member,
+    open_body,
+    set_member,
+)
+from gateway.dialects.errors import OpenAIErrors
 from gateway.dialects.openai_chat_request import DIALECT, ORIGINS, read
-from gateway.errors import BadRequest, GatewayError
+from gateway.errors import BadRequest
 from gateway.jsonio import Raw, dumps, loads
 from gateway.sse import ServerSentEvent
 
+LIMITS = ("max_completion_tokens", "max_tokens")
 
-class OpenAIChat:
+
+class OpenAIChat(OpenAIErrors):
     """POST /v1/chat/completions."""
 
     name = DIALECT
@@ -59,22 +72,23 @@ class OpenAIChat:
             )
         return Call(found, model or "", bool(stream))
 
-    def amend(self, call: Call, *, model: str, system_prompt: str) -> None:  # noqa: D102
-        if model != call.model:
-            call.model = model
-            call.members["model"] = Raw(dumps(model))
-        if system_prompt:
-            first = dumps({"role": "system", "content": system_prompt})
+    def amend(self, call: Call, settings: Settings) -> None:  # noqa: D102
+        if settings.model != call.model:
+            call.model = settings.model
+            set_member(call, "model", settings.model)
+        if settings.system_prompt:
+            first = dumps({"role": "system", "content": settings.system_prompt})
             call.members["messages"] = Raw(b"[" + first + b"," + bytes(call.members["messages"])[1:])
+        lower_limit(call, LIMITS, settings.max_output_tokens)
 
     def read(self, call: Call) -> ChatRequest:  # noqa: D102
         return read(call)
 
-    def reply(self, reply: ChatReply, *, created: int) -> bytes:  # noqa: D102
+    def reply(self, call: Call, request: ChatRequest, reply: ChatReply, stamp: Stamp) -> bytes:  # noqa: D102
         body = {
-            "id": reply.id or f"chatcmpl-{created}",
+            "id": reply.id or f"chatcmpl-{stamp.id}",
             "object": "chat.completion",
-            "created": created if reply.created is None else reply.created,
+            "created": stamp.created if reply.created is None else reply.created,
             "model": reply.model,
             "choices": [_choice(choice) for choice in reply.choices],
             "usage": _usage(reply.usage) if reply.usage else None,
@@ -84,8 +98,8 @@ class OpenAIChat:
             body["service_tier"] = reply.service_tier
         return dumps(body)
 
-    def writer(self, request: ChatRequest, *, created: int) -> Writer:  # noqa: D102
-        return ChatWriter(request, created)
+    def writer(self, call: Call, request: ChatRequest, stamp: Stamp) -> Writer:  # noqa: D102
+        return ChatWriter(request, stamp)
 
     def hides(self, call: Call, event: ServerSentEvent) -> bool:
         """The usage chunk (without choices), unless the client asked for it: many clients die of it."""
@@ -99,17 +113,6 @@ class OpenAIChat:
         except ValueError:
             return False
         return isinstance(data, dict) and not data.get("choices") and isinstance(data.get("usage"), dict)
-
-    def error(self, error: GatewayError, request_id: str) -> bytes:  # noqa: D102
-        return dumps({"error": error_object(error)})
-
-    def error_event(self, error: GatewayError, request_id: str) -> bytes:  # noqa: D102
-        return sse.encode(self.error(error, request_id))
-
-
-def error_object(error: GatewayError) -> dict[str, Any]:
-    """OpenAI's error object."""
-    return {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
 
 
 # --- the answer ---
@@ -219,12 +222,12 @@ class ChatWriter:
 
     __slots__ = ("_begun", "_choices", "_head", "_include_usage", "_usage")
 
-    def __init__(self, request: ChatRequest, created: int) -> None:
+    def __init__(self, request: ChatRequest, stamp: Stamp) -> None:
         self._include_usage = request.include_usage
         self._head: dict[str, Any] = {
-            "id": f"chatcmpl-{created}",
+            "id": f"chatcmpl-{stamp.id}",
             "object": "chat.completion.chunk",
-            "created": created,
+            "created": stamp.created,
             "model": request.model,
             "system_fingerprint": None,
         }

@@ -23,7 +23,7 @@ from gateway.chat import (
     Usage,
 )
 from gateway.clock import ManualClock
-from gateway.conduit import Conduit, Relay, Translation, note_reply
+from gateway.conduit import Conduit, Relay, Translation, Way, note_reply
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import GatewayError, UpstreamError
 from gateway.providers.base import Provider, StreamReader, Target, UpstreamRequest
@@ -38,6 +38,7 @@ from tests.recordings import Interaction, interactions
 
 TARGET = Target("", Secret("sk-upstream"), "gpt-4o")
 DONE = b"data: [DONE]\n\n"
+SIGNATURES = Signatures(ManualClock())
 ASKED: dict[str, Any] = {"stream_options": {"include_usage": True}}
 
 
@@ -49,7 +50,8 @@ def record(clock: ManualClock | None = None) -> CallRecord:
 def relay(account: CallRecord | None = None, **members: Any) -> Relay:
     body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], "stream": True, **members}
     call = OPENAI_CHAT.open(json.dumps(body).encode())
-    return Relay(OPENAI_CHAT, OPENAI, call, TARGET, account or record())
+    way = Way(OPENAI_CHAT, OPENAI, call, TARGET, account or record(), SIGNATURES, ManualClock())
+    return Relay(way, OPENAI)
 
 
 def through(conduit: Conduit, pieces: Iterable[bytes]) -> bytes:
@@ -382,7 +384,8 @@ def translation(
 ) -> Translation:
     call = OPENAI_CHAT.open(json.dumps({"model": "m", "messages": messages, **members}).encode())
     clock = ManualClock(datetime(2026, 1, 2, tzinfo=UTC))
-    return Translation(OPENAI_CHAT, provider, call, TARGET, account or record(), signatures, clock)
+    way = Way(OPENAI_CHAT, provider, call, TARGET, account or record(), signatures, clock)
+    return Translation(way, provider.chat(TARGET))
 
 
 THOUGHT = Thinking("hm", "sig", origin="anthropic")

@@ -539,7 +539,7 @@ def test_a_base_url_that_is_none_is_refused() -> None:
 
 def test_a_relayed_body_keeps_its_bytes_but_for_the_model() -> None:
     body = members(b'{"model":"fast","messages":[ {"role":"user","content":"1.0"} ],"top_k":1e1}')
-    sent = ANTHROPIC.relay(body, TARGET, stream=True)
+    sent = ANTHROPIC.relay(body, TARGET, stream=True, headers={})
     assert sent.body == (
         b'{"model":"claude-sonnet-4-5","messages":[ {"role":"user","content":"1.0"} ],"top_k":1e1}'
     )
@@ -549,7 +549,10 @@ def test_a_relayed_body_keeps_its_bytes_but_for_the_model() -> None:
 
 def test_a_relayed_body_of_the_right_model_keeps_all_its_bytes() -> None:
     body = members(b'{"model": "claude-sonnet-4-5","max_tokens":1}')
-    assert ANTHROPIC.relay(body, TARGET, stream=False).body == b'{"model":"claude-sonnet-4-5","max_tokens":1}'
+    assert (
+        ANTHROPIC.relay(body, TARGET, stream=False, headers={}).body
+        == b'{"model":"claude-sonnet-4-5","max_tokens":1}'
+    )
 
 
 # --- models ---

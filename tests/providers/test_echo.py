@@ -23,7 +23,7 @@ TARGET = Target("", None, "echo")
 
 def asked(*messages: dict[str, Any], stream: bool = False, **fields: Any) -> UpstreamRequest:
     body = {"model": "my-model", "messages": messages, **fields}
-    return ECHO.relay(members(dumps(body)), TARGET, stream=stream)
+    return ECHO.relay(members(dumps(body)), TARGET, stream=stream, headers={})
 
 
 def said(request: UpstreamRequest) -> tuple[int, Any]:

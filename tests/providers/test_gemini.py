@@ -562,7 +562,7 @@ def test_the_model_is_in_the_path_under_any_base_url(base_url: str, model: str, 
 
 def test_relayed_members_keep_their_bytes_and_leave_the_model_to_the_path() -> None:
     raw = b'{"contents":[{"parts":[{"text":"\\u00e9"}]}],"model":"models/other","tools":[ ]}'
-    sent = GEMINI.relay(members(raw), target("gemini-2.5-pro", key="k"), stream=True)
+    sent = GEMINI.relay(members(raw), target("gemini-2.5-pro", key="k"), stream=True, headers={})
     assert sent.body == b'{"contents":[{"parts":[{"text":"\\u00e9"}]}],"tools":[ ]}'
     assert sent.url.endswith("/models/gemini-2.5-pro:streamGenerateContent?alt=sse")
     assert sent.stream and sent.headers["x-goog-api-key"] == "k"

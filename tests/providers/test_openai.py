@@ -14,11 +14,12 @@ from gateway.errors import GatewayError, UpstreamError
 from gateway.jsonio import members
 from gateway.providers.base import Target
 from gateway.providers.compatible import COMPATIBLE, PROVIDERS
-from gateway.providers.openai import OPENAI, Differences, OpenAI
+from gateway.providers.openai import OPENAI, OpenAI
+from gateway.providers.openai_server import Differences
 from gateway.secret import Secret
 from gateway.sse import ServerSentEvent
 from tests.oracle import fold, said, totals
-from tests.pieces import cuts, replay
+from tests.pieces import ASKED, OPEN, STAMP, cuts, replay
 from tests.recordings import Interaction, interactions
 
 TARGET = Target("", Secret("sk-upstream"), "gpt-4o")
@@ -37,12 +38,12 @@ FINISHES = {
 
 def shown(reply: ChatReply) -> dict[str, Any]:
     """A reply as an OpenAI client gets it."""
-    return json.loads(OPENAI_CHAT.reply(reply, created=1))
+    return json.loads(OPENAI_CHAT.reply(OPEN, ASKED, reply, STAMP))
 
 
 def written(chunks: list[Chunk], *, include_usage: bool = True) -> bytes:
     """Chunks as an OpenAI client gets them."""
-    writer = OPENAI_CHAT.writer(ChatRequest("m", (), stream=True, include_usage=include_usage), created=1)
+    writer = OPENAI_CHAT.writer(OPEN, ChatRequest("m", (), stream=True, include_usage=include_usage), STAMP)
     return b"".join([*map(writer.feed, chunks), writer.close()])
 
 
@@ -97,7 +98,7 @@ def test_any_cut_of_a_recorded_stream_gives_the_same_chunks(recorded: Interactio
 @pytest.mark.parametrize("recorded", interactions(api="chat.completions"))
 def test_a_recorded_request_is_relayed_as_it_came(recorded: Interaction) -> None:
     asked = recorded.request["body"]
-    sent = OPENAI.relay(members(json.dumps(asked).encode()), TARGET, stream=bool(asked["stream"]))
+    sent = OPENAI.relay(members(json.dumps(asked).encode()), TARGET, stream=bool(asked["stream"]), headers={})
     built = json.loads(sent.body)
     if asked["stream"]:  # the gateway accounts for every stream
         assert built.pop("stream_options") == {**asked.get("stream_options", {}), "include_usage": True}
@@ -116,7 +117,7 @@ def test_a_stream_is_asked_for_its_usage_and_keeps_the_clients_options() -> None
     body = members(
         b'{"model":"m","messages":[],"stream":true,"stream_options":{"include_obfuscation":false}}'
     )
-    sent = json.loads(OPENAI.relay(body, TARGET, stream=True).body)
+    sent = json.loads(OPENAI.relay(body, TARGET, stream=True, headers={}).body)
     assert sent["stream_options"] == {"include_obfuscation": False, "include_usage": True}
 
 
@@ -124,7 +125,7 @@ def test_unknown_members_and_exact_numbers_survive_a_relay() -> None:
     body = (
         b'{"model":"m","messages":[{"role":"user","content":"\\u00e9"}],"seed":12345678901234567890,"x":1.10}'
     )
-    assert OPENAI.relay(members(body), TARGET, stream=False).body == body
+    assert OPENAI.relay(members(body), TARGET, stream=False, headers={}).body == body
 
 
 @pytest.mark.parametrize(
@@ -144,14 +145,16 @@ def test_a_compatible_server_is_spoken_to_in_its_own_words(
     backend: str, given: dict[str, Any], sent: dict[str, Any], dropped: tuple[str, ...]
 ) -> None:
     body = members(json.dumps({"model": "m", "messages": [], **given}).encode())
-    request = PROVIDERS[backend].relay(body, replace(TARGET, base_url="http://localhost:1"), stream=False)
+    request = PROVIDERS[backend].relay(
+        body, replace(TARGET, base_url="http://localhost:1"), stream=False, headers={}
+    )
     assert json.loads(request.body) == {"model": "m", "messages": [], **sent}
     assert request.dropped == dropped
 
 
 def test_a_server_without_the_developer_role_gets_a_system_message() -> None:
     body = b'{"model":"m","messages":[{"role":"developer","content":"d"},{"role":"user","content":"u"}]}'
-    sent = json.loads(PROVIDERS["ollama"].relay(members(body), TARGET, stream=False).body)
+    sent = json.loads(PROVIDERS["ollama"].relay(members(body), TARGET, stream=False, headers={}).body)
     assert [message["role"] for message in sent["messages"]] == ["system", "user"]
 
 
@@ -170,9 +173,9 @@ def test_mistral_gets_nothing_that_answers_of_other_backends_left_in_a_message()
         {"role": "tool", "tool_call_id": "a1B2c3D4e", "content": "2"},
     ]
     body = members(json.dumps({"model": "m", "messages": history}).encode())
-    hello, said, *results = json.loads(PROVIDERS["mistral"].relay(body, TARGET, stream=False).body)[
-        "messages"
-    ]
+    hello, said, *results = json.loads(
+        PROVIDERS["mistral"].relay(body, TARGET, stream=False, headers={}).body
+    )["messages"]
     assert hello == history[0]
     assert said.keys() == {"role", "content", "tool_calls"}
     first, second = said["tool_calls"]

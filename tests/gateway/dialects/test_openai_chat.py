@@ -42,6 +42,7 @@ from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import BadRequest, GatewayError, RateLimited
 from gateway.jsonio import dumps
 from gateway.sse import ServerSentEvent, SSEDecoder
+from tests.pieces import ASKED, OPEN, STAMP
 
 USER = {"role": "user", "content": "Hello"}
 EPHEMERAL = {"type": "ephemeral"}
@@ -753,7 +754,7 @@ SHOWN_USAGE = {
 
 def replied(*said: Part, finish: FinishReason | None = "stop", **fields: Any) -> dict[str, Any]:
     reply = ChatReply("x", "m-1", (Choice(Message("assistant", said), finish),), **fields)
-    body: dict[str, Any] = json.loads(OPENAI_CHAT.reply(reply, created=5))
+    body: dict[str, Any] = json.loads(OPENAI_CHAT.reply(OPEN, ASKED, reply, STAMP))
     ChatCompletion.model_validate(body, strict=True)
     return body
 
@@ -883,7 +884,7 @@ def test_everything_else_an_answer_may_hold() -> None:
 
 def test_sound_without_openais_particulars_is_given_as_it_is() -> None:
     reply = ChatReply("x", "m", (Choice(Message("assistant", (Audio("UklG", "wav"),)), "stop"),))
-    found = json.loads(OPENAI_CHAT.reply(reply, created=5))["choices"][0]["message"]
+    found = json.loads(OPENAI_CHAT.reply(OPEN, ASKED, reply, STAMP))["choices"][0]["message"]
     assert found["audio"] == {"data": "UklG", "format": "wav"}
 
 
@@ -893,7 +894,7 @@ def test_several_choices_keep_their_numbers_and_log_probabilities() -> None:
         Choice(Message("assistant", (Text("a"),)), "stop", 0),
         Choice(Message("assistant", (Text("b"),)), "length", 1, logprobs),
     )
-    body = json.loads(OPENAI_CHAT.reply(ChatReply("", "m", choices), created=5))
+    body = json.loads(OPENAI_CHAT.reply(OPEN, ASKED, ChatReply("", "m", choices), STAMP))
     assert [(choice["index"], choice["logprobs"]) for choice in body["choices"]] == [(0, None), (1, logprobs)]
     assert body["id"]
 
@@ -958,7 +959,7 @@ def chunks_of(stream: bytes) -> list[dict[str, Any]]:
 
 def written(*chunks: Chunk, include_usage: bool = False) -> list[dict[str, Any]]:
     request = ChatRequest("asked", (), stream=True, include_usage=include_usage)
-    writer = OPENAI_CHAT.writer(request, created=5)
+    writer = OPENAI_CHAT.writer(OPEN, request, STAMP)
     return chunks_of(b"".join([*map(writer.feed, chunks), writer.close()]))
 
 
