@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote
-
 from gateway.dialects.model_lists import (
     ANTHROPIC,
     GOOGLE,
@@ -39,7 +37,7 @@ class ModelsHandler(ClientHandler):
             }
             self.finish(self._shape.list(models, query))
             return
-        wanted = unquote(model).removeprefix("models/")
+        wanted = model.removeprefix("models/")
         for found in models:
             if found.id == wanted:
                 self.finish(self._shape.one(found))

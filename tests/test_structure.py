@@ -46,7 +46,7 @@ ELSEWHERE = {
     "gateway/client.py": ("tests/gateway/test_policy.py", "a client's settings, applied there"),
     "gateway/app.py": ("tests/test_structure.py", "a table: walked here, served in tests/handlers"),
     "gateway/services.py": ("tests/handlers/test_chat.py", "wiring: every test with a running gateway"),
-    "gateway/exchange.py": ("tests/handlers/test_chat.py", "the whole line, from socket to socket"),
+    "gateway/embeddings.py": ("tests/gateway/test_unary.py", "values, read and written there"),
     "gateway/catalog.py": ("tests/handlers/test_models.py", "what its two routes show"),
     "gateway/admin.py": ("tests/handlers/admin/test_api.py", "what its routes ask for"),
     "gateway/stats.py": ("tests/handlers/admin/test_pages.py", "what the dashboard shows"),

@@ -102,7 +102,7 @@ class GoogleModels(GoogleErrors):
         token = query.get("pageToken", "0") or "0"
         if not (token.isascii() and token.isdigit()):
             raise BadRequest("pageToken is not one that this list gave", param="pageToken")
-        begin = int(token)
+        begin = int(token[:9])
         page: dict[str, Any] = {"models": [self._row(model) for model in models[begin : begin + size]]}
         if begin + size < len(models):
             page["nextPageToken"] = str(begin + size)

@@ -88,7 +88,7 @@ def one_row(db: Database, clock: ManualClock, fill: Callable[[CallRecord], None]
 
 def test_a_call_is_stored_with_all_that_is_known_of_it(database: Database, clock: ManualClock) -> None:
     def fill(record: CallRecord) -> None:
-        record.model, record.streamed = "gpt-x", True
+        record.model, record.streamed, record.dropped_params = "gpt-x", True, "seed, top_k"
         clock.advance(0.25)
         record.produced(10)
         clock.advance(1)
@@ -107,6 +107,7 @@ def test_a_call_is_stored_with_all_that_is_known_of_it(database: Database, clock
         "backend": "openai",
         "model": "gpt-x",
         "streamed": True,
+        "dropped_params": "seed, top_k",
         "status": 200,
         "input_tokens": 123,
         "output_tokens": 45,

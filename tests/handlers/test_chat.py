@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gateway import exchange
+from gateway.handlers import chat
 from tests.fakes.upstream import CLOSE, HANG, FakeUpstream, Received, answer_bytes, answer_json, answer_sse
 from tests.running import Running, running
 
@@ -706,13 +707,13 @@ async def test_a_large_body_is_translated_beside_the_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads = []
-    connect = exchange.connect
+    connect = chat.connect
 
     def noted(*args: Any) -> Any:
         threads.append(threading.current_thread() is threading.main_thread())
         return connect(*args)
 
-    monkeypatch.setattr(exchange, "connect", noted)
+    monkeypatch.setattr(chat, "connect", noted)
     async with running(tmp_path) as gateway:
         key = await gateway.client()
         for text in ("x", "x" * exchange.LARGE_BODY_BYTES):

@@ -59,3 +59,63 @@ async def test_a_backend_that_does_not_tell_is_an_error(tmp_path: Path) -> None:
 async def test_without_a_key_there_is_no_list(tmp_path: Path) -> None:
     async with running(tmp_path) as gateway:
         assert (await gateway.fetch("GET", "/v1/models")).status == 401
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "found"),
+    [
+        ("/v1/models", {}, ("data", "id", "gpt-4o")),
+        ("/v1/models", {"anthropic-version": "2026-10-21"}, ("data", "display_name", "gpt-4o")),
+        ("/models", {"x-goog-api-client": "google-genai-sdk/3.4.0"}, ("models", "name", "models/gpt-4o")),
+        ("/v1beta/models", {}, ("models", "name", "models/gpt-4o")),
+    ],
+)
+@pytest.mark.gen_test(timeout=20)
+async def test_each_sdk_gets_the_list_and_the_model_in_its_own_shape(
+    tmp_path: Path, path: str, headers: dict[str, str], found: tuple[str, str, str]
+) -> None:
+    rows, field, value = found
+    async with FakeUpstream(answer_json(LIST)) as upstream, running(tmp_path) as gateway:
+        key = await gateway.client(backend="openai-compatible", base_url=upstream.url, models=["gpt-*"])
+        sent = {"Authorization": f"Bearer {key}", **headers}
+        whole = await gateway.fetch("GET", path, sent)
+        one = await gateway.fetch("GET", f"{path}/gpt-4o", sent)
+        none = await gateway.fetch("GET", f"{path}/o3", sent)
+    assert [row[field] for row in whole.json[rows]] == [value]
+    assert (one.status, one.json[field]) == (200, value)
+    assert none.status == 404
+    assert (
+        none.json["error"].keys()
+        >= {
+            "data": {"type", "message"},
+            "models": {"code", "status", "message"},
+        }[rows]
+    )
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_the_key_may_stand_in_the_url_on_geminis_paths_only(tmp_path: Path) -> None:
+    async with running(tmp_path) as gateway:
+        key = await gateway.client()
+        assert (await gateway.fetch("GET", f"/v1beta/models?key={key}")).status == 200
+        assert (await gateway.fetch("GET", f"/v1/models?key={key}")).status == 401
+        refused = await gateway.fetch("GET", "/v1beta/models?key=gm_wrong")
+    assert (refused.status, refused.json["error"]["status"]) == (401, "UNAUTHENTICATED")
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_pages_of_a_list_follow_each_other(tmp_path: Path) -> None:
+    async with running(tmp_path) as gateway:
+        key = await gateway.client(models=["a", "b", "c"])
+        headers = {"x-api-key": key, "anthropic-version": "2023-06-01"}
+        first = (await gateway.fetch("GET", "/v1/models?limit=2", headers)).json
+        after = f"/v1/models?limit=2&after_id={first['last_id']}"
+        second = (await gateway.fetch("GET", after, headers)).json
+        bad = await gateway.fetch("GET", "/v1/models?limit=x", headers)
+    assert [row["id"] for page in (first, second) for row in page["data"]] == ["a", "b", "c"]
+    assert (first["has_more"], second["has_more"]) == (True, False)
+    assert (bad.status, bad.json["type"], bad.json["error"]["type"]) == (
+        400,
+        "error",
+        "invalid_request_error",
+    )
