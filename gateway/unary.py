@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from gateway.chat import Usage
 from gateway.conduit import Conduit, Way
 from gateway.dialects.base import CountDialect, EmbeddingDialect
-from gateway.embeddings import EmbeddingReply
-from gateway.errors import UnsupportedParameter
+from gateway.errors import UnsupportedParameter, UpstreamError
 from gateway.providers.base import UpstreamRequest
 from gateway.usage import BYTES_PER_TOKEN, CallRecord
 
@@ -42,26 +41,29 @@ def embed(way: Way[EmbeddingDialect]) -> Conduit:
     wire = way.provider.embeddings(way.target)
     if wire is None:
         raise UnsupportedParameter(f"the backend {way.provider.name} makes no embeddings", param="model")
-    if wire.dialect == way.dialect.name:
+    request = wire.relay(way.dialect.name, way.call.members, way.target)
+    if request is not None:
 
         def relayed(body: bytes) -> bytes:
-            _note(way.record, wire.parse(body))
+            _note(way.record, wire.usage(body))
             return body
 
-        return Whole(wire.relay(way.call.members, way.target), relayed)
+        return Whole(request, relayed)
     asked = way.dialect.read(way.call)
 
     def translated(body: bytes) -> bytes:
         reply = wire.parse(body)
-        _note(way.record, reply)
+        _note(way.record, reply.usage)
+        if len(reply.vectors) != len(asked.inputs):
+            raise UpstreamError(f"{len(reply.vectors)} vectors came back for {len(asked.inputs)} inputs")
         return way.dialect.reply(way.call, asked, reply)
 
-    return Whole(wire.build(asked, way.target), translated)
+    return Whole(wire.build(asked, way.target), translated, asked.dropped)
 
 
-def _note(record: CallRecord, reply: EmbeddingReply) -> None:
-    record.usage = reply.usage or Usage(input_tokens=-(-record.request_bytes // BYTES_PER_TOKEN))
-    record.estimated = reply.usage is None
+def _note(record: CallRecord, usage: Usage | None) -> None:
+    record.usage = usage or Usage(input_tokens=-(-record.request_bytes // BYTES_PER_TOKEN))
+    record.estimated = usage is None
 
 
 def count(way: Way[CountDialect]) -> Conduit:

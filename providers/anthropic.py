@@ -29,7 +29,8 @@ from gateway.chat import (
     Usage,
 )
 from gateway.errors import GatewayError, UpstreamError
-from gateway.jsonio import Members, Raw, dumps, loads
+from gateway.jsonio import Members, dumps, loads
+from gateway.providers.anthropic_count import AnthropicCount, for_model
 from gateway.providers.anthropic_request import DIALECT, ORIGIN, translate
 from gateway.providers.base import (
     ChatWire,
@@ -92,17 +93,15 @@ class Anthropic:
         return None
 
     def count(self, target: Target) -> CountWire | None:
-        """None yet."""
-        return None
+        """Anthropic's own."""
+        return AnthropicCount(_messages_url(target) + "/count_tokens", _headers(target))
 
     def relay(
         self, body: Members, target: Target, *, stream: bool, headers: Mapping[str, str]
     ) -> UpstreamRequest:
         """The client's members as they came, under the upstream's name for the model."""
-        if loads(bytes(body.get("model", b"null"))) != target.model:
-            body = {**body, "model": Raw(dumps(target.model))}
         sent = {**_headers(target), **headers}
-        return UpstreamRequest(_messages_url(target), sent, dumps(body), stream=stream)
+        return UpstreamRequest(_messages_url(target), sent, dumps(for_model(body, target)), stream=stream)
 
     def parse(self, body: bytes) -> ChatReply:
         """Read a whole answer. Raises what its `error` member means, or `UpstreamError` when it is none."""

@@ -32,6 +32,7 @@ from gateway.chat import (
 from gateway.errors import BadRequest, UnsupportedParameter
 from gateway.jsonio import dumps, loads
 from gateway.providers.anthropic_models import EFFORTS, Rules, rules
+from gateway.providers.custom_tools import functions_only
 from gateway.providers.schema import recursive, schemas_in, walk
 
 DIALECT = "anthropic-messages"
@@ -74,6 +75,7 @@ def translate(
     Raises `UnsupportedParameter` for `n` above 1, for sound, and for parts that have no word here.
     """
     _refuse(request)
+    request, untold = functions_only(request)
     given = tuple(request.given())
     able = rules(model)
     if most is not None and request.max_tokens is None:
@@ -85,7 +87,8 @@ def translate(
         draft.body["system"] = _plainly(draft.system)
     if request.stream:
         draft.body["stream"] = True
-    return draft.body, tuple(name for name in (*given, "name", "tools.strict") if name in draft.dropped)
+    named = tuple(name for name in (*given, "name", "tools.strict") if name in draft.dropped)
+    return draft.body, (*named, *untold)
 
 
 def _plainly(blocks: list[Block]) -> str | list[Block]:
@@ -316,11 +319,11 @@ def _tool_use(part: ToolCall) -> Block:
 
 
 def _input(part: ToolCall) -> Json:
-    """The arguments as an object; text that is none (cut off, or a custom tool's) is wrapped in one."""
+    """The arguments as an object; text that is none (it was cut off) is wrapped in one."""
     if not part.arguments.strip():
         return {}
     try:
-        found = None if part.custom else loads(part.arguments)
+        found = loads(part.arguments)
     except ValueError:
         found = None
     return found if isinstance(found, dict) else {"input": part.arguments}
@@ -557,8 +560,8 @@ def _tools(draft: _Draft) -> None:
 
 
 def _is_usable(tool: Tool) -> bool:
-    """Not OpenAI's free-text tools, nor another provider's hosted ones."""
-    return tool.custom is None and (tool.hosted is None or tool.hosted.dialect == DIALECT)
+    """Not another provider's hosted ones."""
+    return tool.hosted is None or tool.hosted.dialect == DIALECT
 
 
 def _tool(tool: Tool, able: Rules) -> Block:

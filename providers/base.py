@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
-from gateway.chat import ChatReply, ChatRequest, Chunk, Json
+from gateway.chat import ChatReply, ChatRequest, Chunk, Json, Usage
 from gateway.embeddings import EmbeddingReply, EmbeddingRequest
 from gateway.errors import BadRequest, GatewayError
 from gateway.jsonio import Members
@@ -58,7 +58,7 @@ class ModelInfo:
     id: str
     created: int = 0
     owned_by: str = ""
-    dialect: str = ""
+    dialect: str = field(default="", compare=False)
     native: Json | None = field(default=None, repr=False, compare=False)
 
 
@@ -107,12 +107,14 @@ class ChatWire(Wire, Protocol):
 class EmbeddingWire(Protocol):
     """A backend's embeddings."""
 
-    @property
-    def dialect(self) -> str:
-        """`openai-embeddings`, or a name that no client's dialect has."""
+    def relay(self, dialect: str, body: Members, target: Target) -> UpstreamRequest | None:
+        """Send on a body of a client whose `dialect` this API speaks itself; None where it does not."""
 
-    def relay(self, body: Members, target: Target) -> UpstreamRequest:
-        """Send on a body that is in this dialect already."""
+    def usage(self, body: bytes) -> Usage | None:
+        """What an answer that is relayed bills; its vectors need not be read.
+
+        Raises `GatewayError` when it reports a failure or is no answer.
+        """
 
     def build(self, request: EmbeddingRequest, target: Target) -> UpstreamRequest:
         """Put a request in this API's words. Raises `UnsupportedParameter` for what has none."""

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
-from urllib.parse import quote
 
 from gateway.chat import (
     Audio,
@@ -43,10 +42,12 @@ from gateway.providers.base import (
     Target,
     UpstreamRequest,
     Wire,
-    endpoint,
 )
 from gateway.providers.faults import fault, fault_in
-from gateway.providers.gemini_request import BASE_URL, DIALECT, translate
+from gateway.providers.gemini_count import GeminiCount
+from gateway.providers.gemini_embeddings import GeminiEmbeddings
+from gateway.providers.gemini_request import DIALECT, translate
+from gateway.providers.gemini_server import address, json_headers, key_header, method_url
 from gateway.providers.lenient import as_count, as_object, as_objects, as_text, json_object
 from gateway.sse import DONE, ServerSentEvent
 
@@ -93,12 +94,12 @@ class Gemini:
         return self
 
     def embeddings(self, target: Target) -> EmbeddingWire | None:
-        """None yet."""
-        return None
+        """`embedContent` and `batchEmbedContents`."""
+        return GeminiEmbeddings()
 
     def count(self, target: Target) -> CountWire | None:
-        """None yet."""
-        return None
+        """`countTokens`."""
+        return GeminiCount()
 
     def relay(
         self, body: Members, target: Target, *, stream: bool, headers: Mapping[str, str]
@@ -112,8 +113,8 @@ class Gemini:
     ) -> UpstreamRequest:
         method = "streamGenerateContent?alt=sse" if stream else "generateContent"
         return UpstreamRequest(
-            url=f"{_url(target, _model_path(target.model))}:{method}",
-            headers={"content-type": "application/json", **_key(target)},
+            url=method_url(target, method),
+            headers=json_headers(target),
             body=body,
             stream=stream,
             dropped=dropped,
@@ -154,7 +155,9 @@ class Gemini:
 
     def models(self, target: Target) -> UpstreamRequest:
         """`GET models`, with the largest page that Google gives."""
-        return UpstreamRequest(_url(target, "/models") + "?pageSize=1000", _key(target), method="GET")
+        return UpstreamRequest(
+            address(target, "/models") + "?pageSize=1000", key_header(target), method="GET"
+        )
 
     def parse_models(self, body: bytes) -> tuple[ModelInfo, ...]:
         """Google's list; ids are OpenAI's way, without `models/`."""
@@ -165,24 +168,6 @@ class Gemini:
 
 
 GEMINI: Provider = Gemini()
-
-
-# --- the address ---
-
-
-def _url(target: Target, path: str) -> str:
-    # What the OpenAI SDK takes as base URL ends in /openai: Google's compatible layer, not this API.
-    return endpoint(target.base_url.strip().rstrip("/").removesuffix("/openai"), BASE_URL, path)
-
-
-def _model_path(model: str) -> str:
-    if model.startswith("tunedModels/"):
-        return "/tunedModels/" + quote(model.removeprefix("tunedModels/"), safe="")
-    return "/models/" + quote(model.removeprefix("models/"), safe="")
-
-
-def _key(target: Target) -> dict[str, str]:
-    return {"x-goog-api-key": target.api_key.reveal()} if target.api_key else {}
 
 
 # --- the answer ---

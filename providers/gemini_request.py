@@ -33,6 +33,7 @@ from gateway.chat import (
 )
 from gateway.errors import BadRequest, UnsupportedParameter
 from gateway.jsonio import loads
+from gateway.providers.custom_tools import functions_only
 from gateway.providers.schema import lowered, takes_arguments
 
 DIALECT = "gemini"
@@ -45,9 +46,9 @@ SKIP_SIGNATURE = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I="
 def translate(request: ChatRequest, model: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The body, and the names of what it leaves out or changes.
 
-    Raises `BadRequest` for a result that answers no call, and `UnsupportedParameter` for parts and tools that
-    Gemini has no word for.
+    Raises `BadRequest` for a result that answers no call, `UnsupportedParameter` for parts without a word.
     """
+    request, untold = functions_only(request)
     generation = _generation(model)
     contents = _Contents(generation)
     for index, message in enumerate(request.messages):
@@ -57,6 +58,7 @@ def translate(request: ChatRequest, model: str) -> tuple[dict[str, Any], tuple[s
         body["systemInstruction"] = {"parts": contents.system}
     dropped = [
         *contents.dropped,
+        *untold,
         *_tools(request, body, generation),
         *_config(request, body, model),
         *_others(request, body),
@@ -203,13 +205,11 @@ def _signed(part: dict[str, Any], signature: str | None) -> dict[str, Any]:
 
 
 def _arguments(call: ToolCall) -> Any:
-    """The arguments as an object. What is none (cut short, or a custom tool's text) is wrapped."""
-    if not call.custom:
-        if not call.arguments.strip():
-            return {}
-        if (value := _object_in(call.arguments)) is not None:
-            return value
-    return {"input": call.arguments}
+    """The arguments as an object. What is none (it was cut short) is wrapped."""
+    if not call.arguments.strip():
+        return {}
+    value = _object_in(call.arguments)
+    return {"input": call.arguments} if value is None else value
 
 
 def _response(text: str, *, is_error: bool) -> Json:
@@ -328,8 +328,6 @@ def _tools(request: ChatRequest, body: dict[str, Any], generation: tuple[int, in
 
 
 def _declaration(tool: Tool) -> dict[str, Any]:
-    if tool.custom is not None:
-        raise UnsupportedParameter(f"Gemini has no free-text tools like {tool.name!r}", param="tools")
     declared: dict[str, Any] = {"name": tool.name, "description": tool.description or ""}
     if tool.parameters is not None and takes_arguments(tool.parameters):
         declared["parametersJsonSchema"] = lowered(tool.parameters)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.errors import UpstreamError
-from gateway.jsonio import loads
+from gateway.jsonio import loads, members
 
 
 def json_object(body: bytes) -> dict[str, Any]:
@@ -21,6 +21,14 @@ def json_object(body: bytes) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UpstreamError("the backend answered with JSON that is not an object")
     return data
+
+
+def glance(body: bytes, heavy: str) -> dict[str, Any]:
+    """An answer's JSON object with its `heavy` member undecoded. Raises `UpstreamError` when it is none."""
+    try:
+        return {name: raw if name == heavy else loads(bytes(raw)) for name, raw in members(body).items()}
+    except ValueError as exc:
+        raise UpstreamError("the backend answered with something that is not a JSON object") from exc
 
 
 def as_object(value: Any) -> dict[str, Any]:

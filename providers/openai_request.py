@@ -1,125 +1,100 @@
-"""A canonical request in OpenAI's words, for clients that speak another dialect."""
+"""A canonical request in OpenAI's words, for clients that speak another dialect.
+
+Source: platform.openai.com/docs/api-reference/chat (as of the Python SDK 3.54). What a compatible server
+spells otherwise is changed afterwards, as in a client's own body (quirks.py); here is what only a translated
+request can hold.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator
+from hashlib import sha256
 from typing import Any
 
-from gateway.chat import (
-    Audio,
-    ChatRequest,
-    File,
-    Image,
-    Message,
-    Opaque,
-    Part,
-    Reasoning,
-    Refusal,
-    ResponseFormat,
-    Text,
-    Thinking,
-    Tool,
-    ToolCall,
-    ToolChoice,
+from gateway.chat import ChatRequest, Reasoning, ResponseFormat, Tool, ToolChoice
+from gateway.providers.custom_tools import functions_only
+from gateway.providers.openai_conversation import DIALECT, Conversation
+from gateway.providers.openai_models import SAMPLING, Rules, rules
+from gateway.providers.openai_server import Differences, Thoughts
+from gateway.providers.quirks import DEFAULTS, nearest_effort, says_nothing
+
+EXTRAS = frozenset(
+    {
+        *("metadata", "store", "verbosity", "prompt_cache_key", "prompt_cache_retention", "audio"),
+        *("prompt_cache_options", "safety_identifier", "prediction", "modalities", "web_search_options"),
+        *("moderation",),
+    }
 )
-from gateway.errors import UnsupportedParameter
+"""Members of OpenAI's own that have no canonical form."""
+SERVICE_TIERS = {"standard_only": "default", "standard": "default"}
+"""Other dialects' words for OpenAI's."""
+MOST_STOPS = 4
+LONGEST_USER = 64
 
-DIALECT = "openai-chat"
+_OPENAI = Differences()
 
 
-def translate(request: ChatRequest, model: str) -> tuple[dict[str, Any], list[str]]:
+def translate(
+    request: ChatRequest, model: str, differs: Differences = _OPENAI
+) -> tuple[dict[str, Any], list[str]]:
     """The body for `model`, and the names of the parameters that OpenAI has no word for.
 
     Raises `UnsupportedParameter` for parts that have none.
     """
-    body: dict[str, Any] = {"model": model}
-    body["messages"] = [built for message in request.messages for built in _messages(message)]
-    return body, list(_parameters(request, body))
+    untold: tuple[str, ...] = ()
+    if not differs.genuine:
+        request, untold = functions_only(request)
+    conversation = Conversation(differs, thoughts_of(differs, model))
+    conversation.add(request.messages)
+    body: dict[str, Any] = {"model": model, "messages": conversation.built}
+    able = rules(model)
+    dropped = [
+        *untold,
+        *conversation.lost,
+        *_parameters(request, body, differs, able),
+        *_tools(request, body, differs),
+    ]
+    dropped += _extra(request, body, differs)
+    _format(request, body)
+    if request.reasoning is not None:
+        dropped += _reasoning(request.reasoning, body, differs, able)
+    if able is not None:
+        dropped += _beside_thinking(body, able)
+    return body, dropped
 
 
-def _messages(message: Message) -> Iterator[dict[str, Any]]:
-    """One canonical message as OpenAI messages: pictures in a tool's result follow it in a user message."""
-    if message.role == "tool":
-        texts = [part for part in message.parts if not isinstance(part, Image | File | Audio)]
-        content = "".join(part.text for part in texts if isinstance(part, Text))
-        yield {"role": "tool", "tool_call_id": message.tool_call_id, "content": content}
-        if media := [part for part in message.parts if isinstance(part, Image | File | Audio)]:
-            yield {"role": "user", "content": [_part(part) for part in media]}
+def thoughts_of(differs: Differences, model: str) -> Thoughts:
+    """How a server wants this model's reasoning back."""
+    return next((form for pattern, form in differs.thoughts if re.search(pattern, model)), "")
+
+
+# --- tools ---
+
+
+def _tools(request: ChatRequest, body: dict[str, Any], differs: Differences) -> Iterator[str]:
+    foreign = [tool for tool in request.tools if tool.hosted is not None and tool.hosted.dialect != DIALECT]
+    yield from (f"tools.{tool.name}" for tool in foreign)
+    usable = [tool for tool in request.tools if tool not in foreign]
+    choice = request.tool_choice
+    if not usable:
+        if choice is not None and choice.mode == "required":
+            yield "tool_choice"
         return
-    built: dict[str, Any] = {"role": message.role}
-    if message.name:
-        built["name"] = message.name
-    if message.role == "assistant":
-        _assistant(message, built)
-    else:
-        built["content"] = _content(message.parts)
-    yield built
+    if choice is not None and choice.names:
+        names = tuple(name for name in choice.names if any(tool.name == name for tool in usable))
+        if not differs.genuine and (choice.mode == "auto" or len(names) > 1):
+            usable = [tool for tool in usable if tool.name in names] or usable
+            names = ()
+        choice = ToolChoice(choice.mode, names)
+    body["tools"] = [_tool(tool, differs) for tool in usable]
+    if choice is not None:
+        body["tool_choice"] = _tool_choice(choice, usable)
+    if request.parallel_tool_calls is not None:  # refused without tools
+        body["parallel_tool_calls"] = request.parallel_tool_calls
 
 
-def _assistant(message: Message, built: dict[str, Any]) -> None:
-    said = [part for part in message.parts if not isinstance(part, ToolCall | Thinking | Refusal)]
-    calls = message.tool_calls
-    built["content"] = _content(said) if said else (None if calls else "")
-    if refusal := "".join(part.text for part in message.parts if isinstance(part, Refusal)):
-        built["refusal"] = refusal
-    if reasoning := "".join(
-        part.text for part in message.parts if isinstance(part, Thinking) and not part.origin
-    ):
-        built["reasoning_content"] = reasoning
-    if calls:
-        built["tool_calls"] = [_tool_call(call) for call in calls]
-
-
-def _content(parts: Sequence[Part]) -> str | list[dict[str, Any]]:
-    if len(parts) == 1 and isinstance(parts[0], Text):
-        return parts[0].text
-    return [_part(part) for part in parts]
-
-
-def _part(part: Part) -> dict[str, Any]:
-    match part:
-        case Text():
-            return {"type": "text", "text": part.text}
-        case Image(file_id=None):
-            url = part.url or f"data:{part.media_type};base64,{part.data}"
-            return {
-                "type": "image_url",
-                "image_url": {"url": url, **({"detail": part.detail} if part.detail else {})},
-            }
-        case Audio():
-            return {"type": "input_audio", "input_audio": {"data": part.data, "format": part.format}}
-        case File(url=None):
-            return _file(part)
-        case Opaque(dialect="openai-chat"):
-            return dict(part.block)
-    raise UnsupportedParameter(
-        f"this backend takes no {type(part).__name__.lower()} part of this kind", param="messages"
-    )
-
-
-def _file(part: File) -> dict[str, Any]:
-    if part.text is not None:
-        return {"type": "text", "text": part.text}
-    held: dict[str, Any] = {}
-    if part.file_id:
-        held["file_id"] = part.file_id
-    if part.data is not None:
-        held["file_data"] = f"data:{part.media_type};base64,{part.data}"
-        held["filename"] = part.filename or "document.pdf"
-    return {"type": "file", "file": held}
-
-
-def _tool_call(call: ToolCall) -> dict[str, Any]:
-    if call.custom:
-        return {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}
-    return {
-        "id": call.id,
-        "type": "function",
-        "function": {"name": call.name, "arguments": call.arguments or "{}"},
-    }
-
-
-def _tool(tool: Tool) -> dict[str, Any]:
+def _tool(tool: Tool, differs: Differences) -> dict[str, Any]:
     if tool.hosted is not None:
         return dict(tool.hosted.block)
     if tool.custom is not None:
@@ -128,22 +103,78 @@ def _tool(tool: Tool) -> dict[str, Any]:
     for name in ("description", "parameters", "strict"):
         if (value := getattr(tool, name)) is not None:
             function[name] = value
-    return {"type": "function", "function": function}
+    if not differs.genuine:  # templates look into the parameters
+        function.setdefault("parameters", {"type": "object", "properties": {}})
+    built: dict[str, Any] = {"type": "function", "function": function}
+    if differs.cache_hints and tool.cache_control:
+        built["cache_control"] = tool.cache_control
+    return built
 
 
-def _tool_choice(choice: ToolChoice) -> Any:
+def _tool_choice(choice: ToolChoice, tools: list[Tool]) -> Any:
     if not choice.names:
         return choice.mode
-    if choice.mode == "required" and len(choice.names) == 1:
-        return {"type": "function", "function": {"name": choice.names[0]}}
-    tools = [{"type": "function", "function": {"name": name}} for name in choice.names]
-    return {"type": "allowed_tools", "allowed_tools": {"mode": choice.mode, "tools": tools}}
+    kinds = {tool.name: "function" if tool.custom is None else "custom" for tool in tools}
+    named = [{"type": kinds[name], kinds[name]: {"name": name}} for name in choice.names]
+    if choice.mode == "required" and len(named) == 1:
+        return named[0]
+    return {"type": "allowed_tools", "allowed_tools": {"mode": choice.mode, "tools": named}}
+
+
+# --- other parameters ---
+
+_SAME = (
+    *("temperature", "top_p", "n", "seed", "presence_penalty", "frequency_penalty", "logit_bias"),
+    *("logprobs", "top_logprobs"),
+)
+
+
+def _parameters(
+    request: ChatRequest, body: dict[str, Any], differs: Differences, able: Rules | None
+) -> Iterator[str]:
+    """Put the parameters into `body`, and yield the names of those that are lost or changed."""
+    for name in _SAME:
+        if (value := getattr(request, name)) is not None:
+            body[name] = value
+    if request.max_tokens is not None:
+        newer = differs.genuine or (able is not None and able.unasked)
+        body["max_completion_tokens" if newer else "max_tokens"] = request.max_tokens
+    if request.stop:
+        body["stop"] = list(request.stop[:MOST_STOPS] if differs.genuine else request.stop)
+        if len(body["stop"]) < len(request.stop):
+            yield "stop"
+    if request.top_k is not None:
+        if "top_k" in differs.takes:
+            body["top_k"] = request.top_k
+        else:
+            yield "top_k"
+    if request.user is not None:
+        body["user"] = _short(request.user)
+    if (tier := request.service_tier) is not None:
+        body["service_tier"] = SERVICE_TIERS.get(tier, tier)
+    if request.stream:
+        body["stream"] = True
+
+
+def _short(user: str) -> str:
+    """A user's name; a longer one than is taken gives way to one that is always the same for it."""
+    return user if len(user) <= LONGEST_USER else sha256(user.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _format(request: ChatRequest, body: dict[str, Any]) -> None:
+    if request.response_format is None:
+        return
+    body["response_format"] = _response_format(request.response_format)
+    said = any("json" in message.text.lower() for message in request.messages)
+    if request.response_format.kind == "json_object" and not said:  # refused where no message says so
+        body["messages"] = [{"role": "system", "content": "Answer in JSON."}, *body["messages"]]
 
 
 def _response_format(wanted: ResponseFormat) -> dict[str, Any]:
     if wanted.kind == "json_object":
         return {"type": "json_object"}
-    schema: dict[str, Any] = {"name": wanted.name or "answer", "schema": wanted.schema}
+    name = re.sub(r"[^a-zA-Z0-9_-]", "_", wanted.name or "answer")[:64]
+    schema: dict[str, Any] = {"name": name, "schema": wanted.schema}
     if wanted.strict is not None:
         schema["strict"] = wanted.strict
     if wanted.description is not None:
@@ -151,50 +182,73 @@ def _response_format(wanted: ResponseFormat) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": schema}
 
 
+def _extra(request: ChatRequest, body: dict[str, Any], differs: Differences) -> Iterator[str]:
+    """Put the members that this server knows into `body`, and yield the names of the others."""
+    for name, value in request.extra.items():
+        if name == "safety_identifier" and isinstance(value, str):
+            value = _short(value)
+        if name == "metadata" and differs.genuine and request.extra.get("store") is not True:
+            if value != DEFAULTS[name]:  # refused where nothing is stored
+                yield name
+        elif name in differs.takes or (name in EXTRAS and (differs.genuine or not says_nothing(name, value))):
+            body[name] = value
+        elif not says_nothing(name, value):
+            yield name
+
+
+# --- reasoning ---
+
+
 def _effort(reasoning: Reasoning) -> str | None:
     """OpenAI knows efforts, no budgets: the steps between are those its rivals' own layers use."""
-    if reasoning.effort is not None or reasoning.budget_tokens is None:
+    budget = reasoning.budget_tokens
+    if reasoning.effort is not None or budget is None or budget < 0:  # below 0: as much as the model likes
         return reasoning.effort
     steps = ((0, "none"), (4096, "low"), (16384, "medium"))
-    return next((effort for most, effort in steps if reasoning.budget_tokens <= most), "high")
+    return next((effort for most, effort in steps if budget <= most), "high")
 
 
-_SAME = (
-    *(
-        "parallel_tool_calls",
-        "temperature",
-        "top_p",
-        "n",
-        "seed",
-        "presence_penalty",
-        "frequency_penalty",
-        "logit_bias",
-    ),
-    *("logprobs", "top_logprobs", "user", "service_tier"),
-)
-
-
-def _parameters(request: ChatRequest, body: dict[str, Any]) -> Iterator[str]:
-    """Put the parameters into `body`, and yield the names of those that OpenAI has no word for."""
-    for name in _SAME:
-        if (value := getattr(request, name)) is not None:
-            body[name] = value
-    if request.max_tokens is not None:
-        body["max_completion_tokens"] = request.max_tokens
-    if request.stop:
-        body["stop"] = list(request.stop)
-    foreign = [tool for tool in request.tools if tool.hosted is not None and tool.hosted.dialect != DIALECT]
-    if tools := [_tool(tool) for tool in request.tools if tool not in foreign]:
-        body["tools"] = tools
-    if request.tool_choice is not None and tools:
-        body["tool_choice"] = _tool_choice(request.tool_choice)
-    if request.response_format is not None:
-        body["response_format"] = _response_format(request.response_format)
-    if request.reasoning is not None and (effort := _effort(request.reasoning)):
+def _reasoning(
+    reasoning: Reasoning, body: dict[str, Any], differs: Differences, able: Rules | None
+) -> Iterator[str]:
+    """Put the effort into `body`; yield its name where the model knows no such one."""
+    if "reasoning" in differs.takes:
+        yield from _own_reasoning(reasoning, body)
+        return
+    asked = _effort(reasoning)
+    if asked is None:
+        return
+    effort: str | None = asked
+    if able is not None:
+        effort = nearest_effort(asked, able.efforts)
+        if effort != asked and (asked != "none" or able.unasked):
+            yield "reasoning_effort"
+    if effort is not None:
         body["reasoning_effort"] = effort
-    if request.stream:
-        body["stream"] = True
-    body.update(request.extra)
-    if request.top_k is not None:
-        yield "top_k"
-    yield from (f"tools.{tool.name}" for tool in foreign)
+
+
+def _own_reasoning(reasoning: Reasoning, body: dict[str, Any]) -> Iterator[str]:
+    """OpenRouter's word, which knows budgets too."""
+    asked: dict[str, Any] = {}
+    budget = reasoning.budget_tokens
+    if reasoning.effort == "max":
+        asked["effort"] = "xhigh"
+        yield "reasoning_effort"
+    elif reasoning.effort is not None:
+        asked["effort"] = reasoning.effort
+    elif budget is not None and budget > 0:
+        asked["max_tokens"] = budget
+    elif budget == 0:
+        asked["effort"] = "none"
+    if reasoning.visible is False:
+        asked["exclude"] = True
+    if asked:
+        body["reasoning"] = asked
+
+
+def _beside_thinking(body: dict[str, Any], able: Rules) -> Iterator[str]:
+    """Take out what OpenAI's models refuse while they think; yield the names of what is lost by it."""
+    names = SAMPLING if able.thinks(body.get("reasoning_effort")) else ()
+    for name in (*names, *(() if able.parallel else ("parallel_tool_calls",))):
+        if name in body and not says_nothing(name, body.pop(name)):
+            yield name

@@ -130,3 +130,60 @@ async def test_an_error_of_the_model_reaches_the_sdk(tmp_path: Path, llm: str) -
         with pytest.raises(BadRequestError) as caught:
             await sdk.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": long}])
     assert caught.value.code == "context_length_exceeded"
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_completions(tmp_path: Path, llm: str) -> None:
+    async with asking(tmp_path, llm, "openai-compatible") as (sdk, gateway):
+        asked: Any = {"model": MODEL, "prompt": "Once upon a", "max_tokens": 8, "temperature": 0}
+        answer = await sdk.completions.create(**asked)
+        stream = await sdk.completions.create(**asked, stream=True)
+        chunks = [chunk async for chunk in stream]
+        rows = await gateway.rows(2)
+    text = answer.choices[0].text
+    assert text and "".join(choice.text for chunk in chunks for choice in chunk.choices) == text
+    assert len(chunks) > 3 and all(chunk.choices for chunk in chunks)
+    assert (answer.choices[0].finish_reason, chunks[-1].choices[0].finish_reason) == ("length", "length")
+    assert {(row.surface, row.output_tokens, row.estimated) for row in rows} == {
+        ("openai-completions", 8, False)
+    }
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_prompt_for_a_backend_that_only_chats(tmp_path: Path, llm: str) -> None:
+    async with asking(tmp_path, llm, "anthropic") as (sdk, _):
+        stream = await sdk.completions.create(
+            model=MODEL, prompt="Say hello.", max_tokens=16, temperature=0, stream=True, echo=True
+        )
+        chunks = [chunk async for chunk in stream]
+    texts = [chunk.choices[0].text for chunk in chunks]
+    assert (texts[0], texts[-1]) == ("Say hello.", "") and len(texts) > 4
+    assert chunks[-1].choices[0].finish_reason in ("stop", "length")
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_embeddings(tmp_path: Path, embedder: str) -> None:
+    texts = ["The cat sat on the mat.", "A cat sits on a mat.", "Quarterly revenue rose by four percent."]
+    async with asking(tmp_path, embedder, "openai-compatible") as (sdk, gateway):
+        packed = await sdk.embeddings.create(model=MODEL, input=texts)
+        floats = await sdk.embeddings.create(model=MODEL, input=texts, encoding_format="float")
+        tokens = await sdk.embeddings.create(model=MODEL, input=[[1, 2], [3]])
+        rows = await gateway.rows(3)
+    cat, cats, revenue = (one.embedding for one in packed.data)
+    assert sum(a * b for a, b in zip(cat, cats, strict=True)) > sum(
+        a * b for a, b in zip(cat, revenue, strict=True)
+    )
+    for one, other in zip(packed.data, floats.data, strict=True):
+        assert one.embedding == pytest.approx(other.embedding, abs=1e-4)
+    assert len(tokens.data) == 2 and tokens.usage.prompt_tokens == 3
+    assert [row.input_tokens for row in rows] == [packed.usage.prompt_tokens, floats.usage.prompt_tokens, 3]
+    assert not any(row.estimated or row.output_tokens for row in rows)
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_server_without_embeddings_says_so_itself(tmp_path: Path, llm: str) -> None:
+    async with asking(tmp_path, llm, "openai-compatible") as (sdk, _):
+        from openai import APIStatusError
+
+        with pytest.raises(APIStatusError, match="embeddings"):
+            await sdk.embeddings.create(model=MODEL, input="a")

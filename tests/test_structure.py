@@ -54,6 +54,11 @@ ELSEWHERE = {
         "tests/gateway/dialects/test_openai_chat.py",
         "the half of the dialect that reads",
     ),
+    "providers/ollama_server.py": ("tests/providers/test_ollama.py", "addresses, asked for there"),
+    "providers/cohere_server.py": ("tests/providers/test_cohere.py", "addresses, asked for there"),
+    "providers/plain_request.py": ("tests/providers/test_ollama_request.py", "what it shares with Cohere"),
+    "providers/openai_ending.py": ("tests/providers/test_openai.py", "what an answer ends with"),
+    "providers/plain_answer.py": ("tests/providers/test_ollama_embeddings.py", "vectors, read there"),
     "gateway/limits/base.py": ("tests/gateway/limits/contract.py", "the promise that every limiter keeps"),
     "gateway/local_llm.py": ("tests/test_real_model.py", "runs a real model"),
 }

@@ -91,7 +91,7 @@ class OpenAIChat(OpenAIErrors):
             "created": stamp.created if reply.created is None else reply.created,
             "model": reply.model,
             "choices": [_choice(choice) for choice in reply.choices],
-            "usage": _usage(reply.usage) if reply.usage else None,
+            "usage": usage_object(reply.usage) if reply.usage else None,
             "system_fingerprint": reply.system_fingerprint,
         }
         if reply.service_tier:
@@ -118,7 +118,8 @@ class OpenAIChat(OpenAIErrors):
 # --- the answer ---
 
 
-def _usage(usage: Usage) -> dict[str, Any]:
+def usage_object(usage: Usage) -> dict[str, Any]:
+    """OpenAI's `usage`, of chats and completions alike."""
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
@@ -254,7 +255,7 @@ class ChatWriter:
         """A finish where the provider gave none, the usage chunk if asked for, and `[DONE]`."""
         out = b"".join(self._finish(at, _unsaid(written.called)) for at, written in self._choices.items())
         if self._include_usage and self._usage is not None:
-            out += sse.encode(dumps({**self._head, "choices": [], "usage": _usage(self._usage)}))
+            out += sse.encode(dumps({**self._head, "choices": [], "usage": usage_object(self._usage)}))
         return out + sse.encode(sse.DONE)
 
     def _note(self, chunk: Chunk) -> None:

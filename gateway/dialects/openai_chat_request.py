@@ -44,7 +44,11 @@ ROLES: dict[str, Role] = {
     "tool": "tool",
 }
 EFFORTS: tuple[Effort, ...] = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-ORIGINS = {"anthropic": "anthropic-claude-v1", "gemini": "google-gemini-v1"}
+ORIGINS = {
+    "anthropic": "anthropic-claude-v1",
+    "gemini": "google-gemini-v1",
+    "openai": "openai-responses-v1",
+}
 """Where a signed thought came from -> the `format` of its `reasoning_details`, as OpenRouter names them."""
 
 _DATA_URL = re.compile(r"data:([^;,]*)(?:;[^,]*?)??(;base64)?,", re.IGNORECASE)

@@ -196,7 +196,8 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"models": [""]}, "models[0]", "empty"),
     ({"base_url": "ftp://host"}, "base_url", "http"),
     ({"base_url": "http://user:pass@host/"}, "base_url", "without user"),
-    ({"base_url": "http://host/v1?x=1"}, "base_url", "without user, query"),
+    ({"base_url": "http://host/v1?x=1"}, "base_url", "only azure's may have one"),
+    ({"base_url": "http://host/v1#x"}, "base_url", "without user, query, fragment"),
     ({"base_url": "http://"}, "base_url", "http"),
     ({"base_url": "http://[::1"}, "base_url", "must be http"),
     ({"base_url": "http://host:99999"}, "base_url", "must be http"),
@@ -340,6 +341,21 @@ def test_a_backend_without_an_address_of_its_own_needs_one(store: ClientStore) -
     client, _ = run(store.create({"name": "a", "backend": "azure", "base_url": "https://a.openai.azure.com"}))
     with pytest.raises(BadRequest, match="base_url"):
         run(store.update(client.id, {"base_url": ""}))
+
+
+def test_azures_base_url_may_name_its_version(store: ClientStore) -> None:
+    url = "https://a.openai.azure.com?api-version=2024-10-21"
+    client, _ = run(store.create({"name": "a", "backend": "azure", "base_url": url, "backend_api_key": "k"}))
+    assert client.base_url == url
+    newer = "https://a.openai.azure.com/openai?api-version=2025-03-01-preview"
+    assert run(store.update(client.id, {"base_url": newer})).backend_api_key == Secret("k")
+    for wrong in ("https://a.openai.azure.com?version=1", "https://a.openai.azure.com/openai/deployments/d"):
+        with pytest.raises(BadRequest, match="api-version") as caught:
+            run(store.update(client.id, {"base_url": wrong}))
+        assert caught.value.param == "base_url"
+    with pytest.raises(BadRequest, match="only azure's") as caught:
+        run(store.update(client.id, {"backend": "openai", "backend_api_key": ""}))
+    assert caught.value.param == "base_url"
 
 
 def test_backend_keys_can_move_under_a_new_server_secret(database: Database, tmp_path: Path) -> None:

@@ -791,12 +791,20 @@ def test_hosted_tools_are_anthropics_own_or_dropped() -> None:
     tools = (
         Tool("web_search", hosted=Opaque(DIALECT, search)),
         Tool("web_search_preview", hosted=Opaque("openai-responses", {"type": "web_search_preview"})),
-        Tool("patch", custom={"name": "patch"}),
         G,
     )
     assert [tool["name"] for tool in built(tools=tools)["tools"]] == ["web_search", "g"]
     assert built(tools=tools)["tools"][0] == search
     assert dropped(tools=tools) == ("tools",)
+
+
+def test_free_text_tools_are_functions_of_one_text() -> None:
+    grammar = {"type": "grammar", "grammar": {"syntax": "lark", "definition": "s"}}
+    tools = (Tool("patch", "Edits.", custom={"name": "patch", "format": grammar}),)
+    (tool,) = built(tools=tools)["tools"]
+    assert (tool["name"], tool["input_schema"]["required"]) == ("patch", ["input"])
+    assert tool["description"].startswith("Edits.") and tool["description"].endswith("lark grammar:\ns")
+    assert dropped(tools=tools) == ("tools.patch.format",)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
-"""The built-in backend: it answers with the last user message, in Chat Completions' own words."""
+"""The built-in backend: it answers with the last user message, in OpenAI's own words."""
 
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from gateway.chat import ChatRequest, Message, Text
+from gateway.chat import ChatRequest, Message, Text, Usage
+from gateway.embeddings import EmbeddingRequest
 from gateway.jsonio import dumps, members
 from gateway.providers.base import Target, UpstreamRequest
 from gateway.providers.echo import ECHO, answer
@@ -121,3 +123,51 @@ def test_id_and_time_are_what_it_is_given() -> None:
 @pytest.mark.parametrize("message", [5, None, "text", {"role": "user", "content": 7}])
 def test_messages_that_are_none_are_passed_over(message: Any) -> None:
     assert said(asked(message, user("Hi")))[1]["choices"][0]["message"]["content"] == "Hi"
+
+
+# --- embeddings ---
+
+WIRE = ECHO.embeddings(TARGET)
+assert WIRE is not None
+
+
+def embedded(*inputs: str | tuple[int, ...], dimensions: int | None = None) -> list[list[float]]:
+    status, body = said(WIRE.build(EmbeddingRequest("e", inputs, dimensions), TARGET))
+    assert (status, body["model"]) == (200, "echo")
+    reply = WIRE.parse(json.dumps(body).encode())
+    assert [row["index"] for row in body["data"]] == list(range(len(inputs)))
+    return [list(vector) for vector in reply.vectors]
+
+
+def near(one: list[float], other: list[float]) -> float:
+    return sum(a * b for a, b in zip(one, other, strict=True))
+
+
+def test_texts_that_share_words_are_near_each_other() -> None:
+    cat, cats, revenue = embedded("the cat sat", "The cat  sat down", "quarterly figures")
+    assert near(cat, cats) > 0.8 > 0.3 > near(cat, revenue)
+    assert embedded("the cat sat") == [cat]
+
+
+@given(text=st.text(), dimensions=st.integers(1, 100))
+def test_vectors_have_the_length_one_and_the_dimensions_that_are_asked_for(
+    text: str, dimensions: int
+) -> None:
+    (vector,) = embedded(text, dimensions=dimensions)
+    assert len(vector) == dimensions and math.isclose(math.hypot(*vector), 1)
+
+
+def test_token_numbers_are_words_too() -> None:
+    (tokens, words) = embedded((1, 2), "1 2")
+    assert tokens == words
+
+
+def test_words_are_what_embeddings_bill() -> None:
+    _, body = said(WIRE.build(EmbeddingRequest("e", ("one two", "three")), TARGET))
+    assert WIRE.parse(json.dumps(body).encode()).usage == Usage(3)
+
+
+def test_dimensions_without_end_are_refused() -> None:
+    status, body = said(WIRE.build(EmbeddingRequest("e", ("a",), 10**9), TARGET))
+    error = ECHO.error(status, {}, json.dumps(body).encode())
+    assert (error.status, error.param) == (400, "dimensions")

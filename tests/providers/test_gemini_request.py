@@ -567,9 +567,12 @@ def test_hosted_tools_are_geminis_own_or_named_as_dropped() -> None:
     assert "toolConfig" not in body
 
 
-def test_free_text_tools_are_refused() -> None:
-    with pytest.raises(UnsupportedParameter, match="free-text"):
-        build(ask(tools=(Tool("patch", custom={"name": "patch"}),)))
+def test_free_text_tools_are_functions_of_one_text() -> None:
+    body, sent = build(ask(tools=(Tool("patch", custom={"name": "patch"}),)))
+    (declared,) = body["tools"][0]["functionDeclarations"]
+    assert declared["name"] == "patch"
+    assert declared["parametersJsonSchema"]["required"] == ["input"]
+    assert sent.dropped == ()
 
 
 def test_every_setting_has_its_word() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import UpstreamError
-from gateway.providers.lenient import as_count, as_object, as_objects, as_text, json_object
+from gateway.providers.lenient import as_count, as_object, as_objects, as_text, glance, json_object
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,10 @@ def test_what_is_not_of_its_type_counts_as_absent(
 def test_an_answer_that_is_no_object_is_an_error(body: bytes) -> None:
     with pytest.raises(UpstreamError):
         json_object(body)
+    with pytest.raises(UpstreamError):
+        glance(body, "data")
+
+
+def test_a_glance_leaves_the_heavy_member_as_it_came() -> None:
+    found = glance(b'{"data":[1e999999, 1.50],"usage":{"n":1}}', "data")
+    assert (bytes(found["data"]), found["usage"]) == (b"[1e999999, 1.50]", {"n": 1})

@@ -184,7 +184,7 @@ MESSAGES: dict[str, tuple[dict[str, Any], Message]] = {
             (
                 Thinking("2+2", "s", origin="anthropic"),
                 Thinking(redacted="xyz", origin="anthropic"),
-                Thinking("sum"),
+                Thinking("sum", origin="openai"),
                 Thinking("g", "t", origin="gemini"),
                 Text("4"),
             ),
@@ -899,7 +899,7 @@ def test_several_choices_keep_their_numbers_and_log_probabilities() -> None:
     assert body["id"]
 
 
-ORIGINS = st.sampled_from(["anthropic", "gemini", ""])
+ORIGINS = st.sampled_from(["anthropic", "gemini", "openai", ""])
 WORDS = st.text(max_size=6)
 SAID = st.text(min_size=1, max_size=6)
 SIGNATURES = st.none() | st.text("abc=+/", min_size=1, max_size=4)

@@ -1,0 +1,295 @@
+"""An answer as Anthropic's content blocks, streamed or whole.
+
+Source: platform.claude.com/docs/en/build-with-claude/streaming, and what the SDK's helpers insist on: blocks
+are counted from 0, and one is open at a time. Rule: the whole answer is the streamed one, folded.
+
+A picture, for which answers have no block, comes in the block that requests have for it. A citation of a page
+becomes a `web_search_result_location` of its text block; its places in the text have no equivalent. A thought
+that Anthropic did not make is signed by a seal (sealed.py), and so is such a citation.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from gateway.chat import (
+    Audio,
+    Choice,
+    Chunk,
+    Image,
+    Json,
+    Part,
+    Refusal,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolCallDelta,
+)
+from gateway.dialects.anthropic_messages_conversation import ORIGIN, shown_id
+from gateway.dialects.sealed import Seal, seal
+from gateway.jsonio import Raw, dumps, loads
+
+Event = dict[str, Any]
+Shown = Literal["none", "signed", "whole"]
+"""Thoughts: not asked for; their signatures only (`display: omitted`); all of them."""
+
+UNSIGNED = seal(Seal("thought", ""))
+"""The signature of a thought that has none, and of a citation: some clients insist on one."""
+GEMINI = "gemini"
+
+
+@dataclass(slots=True)
+class _Block:
+    """A block from its first chunk on. What cannot be written yet, as another is open, waits in `deltas`."""
+
+    start: Event
+    deltas: list[Event] = field(default_factory=list)
+    begun: bool = False
+    done: bool = False
+
+    def ends(self) -> bool:
+        """Whether nothing more belongs to it, now that another block has begun."""
+        return True
+
+    def last(self) -> Iterator[Event]:
+        """The deltas that end it."""
+        yield from ()
+
+
+@dataclass(slots=True)
+class _Thought(_Block):
+    signature: str = UNSIGNED
+
+    def last(self) -> Iterator[Event]:
+        yield {"type": "signature_delta", "signature": self.signature}
+
+
+@dataclass(slots=True)
+class _Call(_Block):
+    """Arguments flow as they come when they begin an object. Else they wait, to be made one."""
+
+    custom: bool = False
+    pieces: list[str] = field(default_factory=list)
+    flows: bool = False
+    tried: int = 0  # how many pieces were no whole object
+
+    def add(self, piece: str) -> None:
+        """A piece of the arguments."""
+        self.pieces.append(piece)
+        if not self.flows:
+            piece = "".join(self.pieces)
+            self.flows = not self.custom and piece.lstrip().startswith("{")
+        if self.flows and piece:
+            self.deltas.append({"type": "input_json_delta", "partial_json": piece})
+
+    def ends(self) -> bool:
+        """Whether the arguments are whole: some backends send several calls' in turns."""
+        if not self.flows or len(self.pieces) == self.tried or not self.pieces[-1].rstrip().endswith("}"):
+            return False
+        self.tried = len(self.pieces)
+        return _is_object("".join(self.pieces))
+
+    def last(self) -> Iterator[Event]:
+        if not self.flows:
+            yield {"type": "input_json_delta", "partial_json": bytes(_input("".join(self.pieces))).decode()}
+
+
+class Blocks:
+    """One answer's chunks as the events of its blocks. `mark` makes ids unique that are not."""
+
+    def __init__(self, shown: Shown, mark: str) -> None:
+        self.called = False
+        self.refusal = ""
+        self._shown = shown
+        self._mark = mark
+        self._index = 0
+        self._blocks: deque[_Block] = deque()  # the first may be open
+        self._calls: dict[int, _Call] = {}
+
+    def feed(self, chunk: Chunk) -> Iterator[Event]:
+        """The events of one chunk."""
+        if chunk.reasoning and self._shown != "none":
+            thought = self._thought()
+            if self._shown == "whole":
+                thought.deltas.append({"type": "thinking_delta", "thinking": chunk.reasoning})
+        if chunk.thinking is not None and self._shown != "none":
+            self._sign(chunk.thinking)
+        if text := (chunk.text or "") + (chunk.refusal or ""):
+            self._text().deltas.append({"type": "text_delta", "text": text})
+        self.refusal += chunk.refusal or ""
+        for annotation in chunk.annotations:
+            if citation := _citation(annotation):
+                self._text().deltas.append({"type": "citations_delta", "citation": citation})
+        if chunk.tool_call is not None:
+            self._call(chunk.tool_call)
+        if chunk.part is not None and (block := _picture(chunk.part)):
+            self._blocks.append(_Block(block, done=True))
+        return self._written()
+
+    def close(self) -> Iterator[Event]:
+        """What waited for the end."""
+        return self._written(ended=True)
+
+    def _text(self) -> _Block:
+        last = self._blocks[-1] if self._blocks else None
+        if last is None or last.start["type"] != "text":
+            last = _Block({"type": "text", "text": ""})
+            self._blocks.append(last)
+        return last
+
+    def _thought(self) -> _Thought:
+        last = self._blocks[-1] if self._blocks else None
+        if not isinstance(last, _Thought) or last.done:
+            last = _Thought({"type": "thinking", "thinking": "", "signature": ""})
+            self._blocks.append(last)
+        return last
+
+    def _sign(self, thought: Thinking) -> None:
+        """The end of a thought whose text came before, if it has any."""
+        last = self._blocks[-1] if self._blocks else None
+        untold = not isinstance(last, _Thought) or last.done
+        if thought.redacted and (untold or thought.origin == ORIGIN):
+            own = thought.redacted if thought.origin == ORIGIN else _signature(thought)
+            self._blocks.append(_Block({"type": "redacted_thinking", "data": own}, done=True))
+        else:
+            block = self._thought()
+            block.signature, block.done = _signature(thought), True
+
+    def _call(self, piece: ToolCallDelta) -> None:
+        call = self._calls.get(piece.index)
+        if call is None:
+            if piece.signature and self._shown != "none":  # stands in the thought before it
+                self._end_thought(seal(Seal("call", GEMINI, piece.signature)))
+            id_ = shown_id(piece.id or "", piece.index, self._mark)
+            start = {"type": "tool_use", "id": id_, "name": piece.name or "", "input": {}}
+            call = self._calls[piece.index] = _Call(start, custom=piece.custom)
+            self._blocks.append(call)
+            self.called = True
+        call.add(piece.arguments)
+
+    def _end_thought(self, signature: str) -> None:
+        block = self._thought()
+        block.signature, block.done = signature, True
+
+    def _written(self, *, ended: bool = False) -> Iterator[Event]:
+        while self._blocks:
+            head, at = self._blocks[0], {"index": self._index}
+            if not head.begun:
+                head.begun = True
+                yield {"type": "content_block_start", **at, "content_block": head.start}
+            deltas, head.deltas = head.deltas, []
+            yield from ({"type": "content_block_delta", **at, "delta": delta} for delta in deltas)
+            if not (ended or head.done or (len(self._blocks) > 1 and head.ends())):
+                return
+            yield from ({"type": "content_block_delta", **at, "delta": delta} for delta in head.last())
+            yield {"type": "content_block_stop", **at}
+            self._blocks.popleft()
+            self._index += 1
+
+
+def chunks(choice: Choice) -> Iterator[Chunk]:
+    """A whole answer, as the chunks that it would have come in."""
+    calls = 0
+    for part in choice.message.parts:
+        match part:
+            case Text():
+                yield Chunk(text=part.text, annotations=part.annotations)
+            case Refusal():
+                yield Chunk(refusal=part.text)
+            case Thinking():
+                yield Chunk(reasoning=part.text)
+                if part.signature or part.redacted:
+                    yield Chunk(thinking=part)
+            case ToolCall(id=id_, name=name, arguments=arguments, custom=custom, signature=signature):
+                yield Chunk(tool_call=ToolCallDelta(calls, id_, name, arguments, custom, signature))
+                calls += 1
+            case _:
+                yield Chunk(part=part)
+
+
+_ADDED = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
+
+
+def fold(events: Iterable[Event]) -> list[Event]:
+    """The blocks of an answer whose events these are."""
+    blocks: list[Event] = []
+    for event in events:
+        if event["type"] == "content_block_start":
+            blocks.append(dict(event["content_block"]))
+        elif event["type"] == "content_block_delta":
+            _add(blocks[-1], event["delta"])
+    for block in blocks:
+        if block["type"] == "tool_use":
+            block["input"] = _input(block.pop("pieces", ""))
+    return blocks
+
+
+def _add(block: Event, delta: Event) -> None:
+    kind = delta["type"]
+    if name := _ADDED.get(kind):
+        block[name] += delta[name]
+    elif kind == "citations_delta":
+        block.setdefault("citations", []).append(delta["citation"])
+    else:
+        block["pieces"] = block.get("pieces", "") + delta["partial_json"]
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(loads(text), dict)
+    except ValueError:
+        return False
+
+
+def _input(text: str) -> Raw:
+    """A call's arguments as an object; what is none (cut off, mostly) is put in one."""
+    if text.strip() in ("", "null"):
+        return Raw(b"{}")
+    try:
+        if _is_object(text):
+            return Raw(dumps(loads(text)))
+    except RecursionError:  # it takes more to write than to read
+        pass
+    return Raw(dumps({"input": text}))
+
+
+def _signature(thought: Thinking) -> str:
+    if thought.origin == ORIGIN and thought.signature:
+        return thought.signature
+    if thought.redacted:
+        return seal(Seal("redacted", thought.origin, thought.redacted))
+    return seal(Seal("thought", thought.origin, thought.signature or ""))
+
+
+def _citation(annotation: Json) -> Event | None:
+    """One annotation as a citation; None for one that has no equivalent."""
+    kind = annotation.get("type")
+    if isinstance(kind, str) and kind.endswith("_location"):  # Anthropic's own already
+        return dict(annotation)
+    held = annotation.get("url_citation", annotation)
+    if kind != "url_citation" or not isinstance(held, dict):
+        return None
+    page = {"url": held.get("url") or "", "title": held.get("title") or None}
+    return {"type": "web_search_result_location", "cited_text": "", "encrypted_index": UNSIGNED, **page}
+
+
+def _picture(part: Part) -> Event | None:
+    """What came whole, as requests have it; None for what nobody but its provider could read."""
+    match part:
+        case Image(url=str(url)) if not url.startswith("data:"):
+            return {"type": "image", "source": {"type": "url", "url": url}}
+        case Image(url=str(url)):
+            head, _, data = url.partition(",")
+            return _data("image", head.removeprefix("data:").partition(";")[0], data)
+        case Image(data=str(data)):
+            return _data("image", part.media_type or "image/png", data)
+        case Audio():
+            return _data("audio", f"audio/{part.format}", part.data)
+    return None
+
+
+def _data(kind: str, media_type: str, data: str) -> Event:
+    return {"type": kind, "source": {"type": "base64", "media_type": media_type, "data": data}}

@@ -1,0 +1,105 @@
+"""The way back of free-text tools, for clients that have them and backends that do not.
+
+Such a backend was given a function of one text in each tool's place. Here its calls become the tool's again:
+the text is taken out of the arguments once they are whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from gateway.chat import ChatReply, ChatRequest, Choice, Chunk, Part, ToolCall, ToolCallDelta
+from gateway.dialects.base import Writer
+from gateway.jsonio import loads
+
+
+def unpacked(reply: ChatReply, request: ChatRequest) -> ChatReply:
+    """The answer to a request, with calls of its free-text tools as such."""
+    names = _names(request)
+    return (
+        replace(reply, choices=tuple(_choice(choice, names) for choice in reply.choices)) if names else reply
+    )
+
+
+def unpacking(writer: Writer, request: ChatRequest) -> Writer:
+    """A writer that gets the same of an answer's chunks."""
+    names = _names(request)
+    return _Unpacking(writer, names) if names else writer
+
+
+def _names(request: ChatRequest) -> frozenset[str]:
+    return frozenset(tool.name for tool in request.tools if tool.custom is not None)
+
+
+def _choice(choice: Choice, names: frozenset[str]) -> Choice:
+    parts = tuple(_part(part, names) for part in choice.message.parts)
+    return replace(choice, message=replace(choice.message, parts=parts))
+
+
+def _part(part: Part, names: frozenset[str]) -> Part:
+    if not isinstance(part, ToolCall) or part.custom or part.name not in names:
+        return part
+    text = free_text(part.arguments)
+    return replace(part, arguments=part.arguments if text is None else text, custom=True)
+
+
+def free_text(arguments: str) -> str | None:
+    """The text in a function's arguments, None where there is none.
+
+    A model may get the name of the only argument wrong.
+    """
+    try:
+        held = loads(arguments)
+    except ValueError:  # cut off
+        return None
+    if isinstance(held, dict):
+        held = held.get("input", next(iter(held.values()), "") if len(held) < 2 else None)
+    return held if isinstance(held, str) else None
+
+
+@dataclass(slots=True)
+class _Held:
+    """A call whose arguments are not whole yet."""
+
+    delta: ToolCallDelta
+    arguments: str = ""
+
+
+class _Unpacking:
+    def __init__(self, writer: Writer, names: frozenset[str]) -> None:
+        self._writer = writer
+        self._names = names
+        self._held: dict[tuple[int, int], _Held] = {}  # by choice and call
+
+    def feed(self, chunk: Chunk) -> bytes:
+        """The bytes of one chunk, and of the calls that it completes."""
+        ended = self._rest(chunk.index) if chunk.finish_reason is not None else ()
+        return b"".join(map(self._writer.feed, (*ended, self._unpacked(chunk))))
+
+    def close(self) -> bytes:
+        """The bytes of what is left, and of the end."""
+        left = [chunk for index in {at for at, _ in self._held} for chunk in self._rest(index)]
+        return b"".join([*map(self._writer.feed, left), self._writer.close()])
+
+    def _unpacked(self, chunk: Chunk) -> Chunk:
+        piece = chunk.tool_call
+        if piece is None:
+            return chunk
+        place = chunk.index, piece.index
+        if piece.id is not None and piece.name in self._names and not piece.custom:
+            self._held[place] = _Held(replace(piece, id=None, name=None, signature=None, custom=True))
+        elif place not in self._held:
+            return chunk
+        held = self._held[place]
+        held.arguments += piece.arguments
+        text = free_text(held.arguments) if piece.arguments.rstrip().endswith("}") else None
+        if text is not None:
+            del self._held[place]
+        return replace(chunk, tool_call=replace(piece, arguments=text or "", custom=True))
+
+    def _rest(self, index: int) -> Iterator[Chunk]:
+        """Calls of a choice that never became whole: what there is of them."""
+        for place in [place for place in self._held if place[0] == index]:
+            held = self._held.pop(place)
+            yield Chunk(index, tool_call=replace(held.delta, arguments=held.arguments))

@@ -1,0 +1,171 @@
+"""What of an answer, and of a request, must come through: the same on both sides, but for what cannot be said."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from typing import Any
+
+from gateway.selftest.forms import Answer, Ask, Asked, Json, Said, Turn, Usage, differences, shown
+from gateway.selftest.sides import Client
+
+SETTINGS = (
+    *("max_tokens", "temperature", "top_p", "stop", "seed", "n", "top_logprobs", "tool_choice"),
+    *("parallel_tool_calls", "reasoning_effort", "response_format"),
+)
+
+
+# --- what is said ---
+
+
+def lost(client: Client, provider: Answer, got: Answer) -> Iterator[str]:
+    """What a client did not get of what its provider said, a line each."""
+    yield from differences(fitted(client, provider), fitted(client, got))
+
+
+def fitted(client: Client, answer: Answer) -> Answer:
+    """An answer without what the client's dialect cannot say; of a failed one, the words before the failure."""
+    answers = answer.said[:1] if "n" in client.lacks else answer.said
+    if answer.failed:
+        words = "".join(one.text for one in answers)
+        return Answer((Said(words),), Usage(), failed=True, reason=answer.reason)
+    counts = {name.removeprefix("usage."): 0 for name in client.lacks if name.startswith("usage.")}
+    return Answer(tuple(_fitted(client, one) for one in answers), replace(answer.usage, **counts))
+
+
+def _fitted(client: Client, one: Said) -> Said:
+    changed: dict[str, Any] = {}
+    if "refusal" in client.lacks and one.refusal:
+        changed |= {"text": one.text + one.refusal, "refusal": ""}
+    for name in ("text", "reasoning", "stopped_by"):
+        if name in client.lacks:
+            changed[name] = ""
+    for name in ("calls", "citations", "images", "logprobs"):
+        if name in client.lacks:
+            changed[name] = ()
+    if "calls" in client.lacks and one.finish == "tool_calls":
+        changed["finish"] = "stop"
+    return replace(one, **changed)
+
+
+# --- what is asked ---
+
+
+def unasked(client: Client, ask: Ask, asked: Asked, dropped: Collection[str]) -> Iterator[str]:
+    """What a provider is not asked of what its client asked, and is not told as dropped, a line each."""
+    if asked.model != ask.model:
+        yield f"model: {ask.model} became {asked.model}"
+    system = "\n".join(turn.text for turn in asked.turns if turn.role == "system")
+    if "system" not in client.mute and ask.system not in system:
+        yield f"system: {shown(ask.system, system)}"
+    users = [turn for turn in asked.turns if turn.role == "user"]
+    if not users or users[0].text != ask.user:
+        yield f"user: {shown(ask.user, users[0].text if users else '')}"
+    pictures = [picture for turn in users for picture in turn.images]
+    if ask.image and "image" not in client.mute and pictures != [ask.image.partition(",")[2]]:
+        yield f"image: {shown(ask.image, pictures)}"
+    yield from _tools(ask, asked, dropped)
+    for name in SETTINGS:
+        wanted, found = getattr(ask, name), asked.settings.get(name)
+        if name in client.mute or wanted in (None, "", 0, ()) or _known(name, dropped):
+            continue
+        if name == "tool_choice" and found == "required" and [tool.get("name") for tool in asked.tools] == [wanted]:
+            continue  # where no tool can be named, it is the only one left
+        if not _heeded(name, wanted, found):
+            yield f"{name}: {wanted!r} became {found!r}, and nothing is said of it"
+
+
+def _known(name: str, dropped: Collection[str]) -> bool:
+    return any(told.partition(".")[0].partition("[")[0] == name for told in dropped)
+
+
+def _heeded(name: str, wanted: Any, found: Any) -> bool:
+    match name:
+        case "reasoning_effort":
+            return bool(found)
+        case "max_tokens":  # thinking comes on top of it, with Anthropic
+            return isinstance(found, int) and found >= wanted
+        case "stop":
+            return list(found or ()) == list(wanted)
+        case "response_format":
+            return isinstance(found, dict) and _names(found) == _names(wanted)
+        case "tool_choice" if wanted == "auto":
+            return found in (None, "auto")
+    return bool(found == wanted)
+
+
+def _names(schema: Json) -> list[str]:
+    """The properties of a schema: it may be spelt otherwise for another API."""
+    return sorted(schema.get("properties") or {})
+
+
+def _tools(ask: Ask, asked: Asked, dropped: Collection[str]) -> Iterator[str]:
+    wanted = [(tool["name"], tool["description"], _names(tool["parameters"])) for tool in ask.tools]
+    found = [
+        (tool.get("name"), tool.get("description"), _names(tool.get("parameters") or {}))
+        for tool in asked.tools
+    ]
+    chosen = [tool for tool in wanted if tool[0] == ask.tool_choice]
+    if found not in (wanted, chosen) and not _known("tools", dropped):
+        yield f"tools: {shown(wanted, found)}"
+
+
+def changed(wanted: Asked, found: Asked, dropped: Collection[str]) -> Iterator[str]:
+    """What of a conversation is not what it was in another API's request, a line each."""
+    for name, before, after in (
+        ("words", _words(wanted), _words(found)),
+        ("calls", _calls(wanted), _calls(found)),
+        ("results", _results(wanted), _results(found)),
+        ("tools", [tool.get("name") for tool in wanted.tools], [tool.get("name") for tool in found.tools]),
+    ):
+        if before != after and not _known(name, dropped):
+            yield f"{name}: {shown(before, after)}"
+
+
+def _words(asked: Asked) -> dict[str, str]:
+    """All that each role said, without blanks: turns may be joined, and blocks of text."""
+    words: dict[str, str] = {}
+    for turn in asked.turns:
+        words[turn.role] = words.get(turn.role, "") + "".join(turn.text.split())
+    return {role: text for role, text in words.items() if text}
+
+
+def _calls(asked: Asked) -> list[tuple[str, Any]]:
+    return [(call.name, call.arguments) for turn in asked.turns for call in turn.calls]
+
+
+def _results(asked: Asked) -> list[str]:
+    return ["".join(text.split()) for turn in asked.turns for _, text in turn.results]
+
+
+# --- what comes back with a tool's results ---
+
+
+def forgotten(provider: Answer, asked: Asked, results: tuple[str, ...], *, keeps_ids: bool) -> Iterator[str]:
+    """What of an answer with calls does not come back to its provider with the results, a line each."""
+    first = provider.said[0]
+    turns = _after_question(asked.turns)
+    calls = [call for turn in turns for call in turn.calls]
+    if calls != list(first.calls):
+        yield f"calls: {shown(list(first.calls), calls)}"
+        return
+    given = [result for turn in turns for result in turn.results]
+    if [text for _, text in given] != list(results):
+        yield f"results: {shown(list(results), [text for _, text in given])}"
+    for call, original, (id_, _) in zip(calls, first.calls, given, strict=False):
+        own = call.id or call.name
+        if id_ not in (own, call.name):
+            yield f"the result of {own} is that of {id_}"
+        if original.id and keeps_ids and original.id != own:
+            yield f"the id {original.id} came back as {own}"
+    if len({call.id for call in calls if call.id}) != len([call for call in calls if call.id]):
+        yield "two calls have one id"
+    wanted = [*first.signatures, *(call.signature for call in first.calls if call.signature)]
+    found = [signature for turn in turns for signature in turn.signatures]
+    if found != wanted:
+        yield f"signatures: {shown(wanted, found)}"
+
+
+def _after_question(turns: tuple[Turn, ...]) -> list[Turn]:
+    at = next((at for at, turn in enumerate(turns) if turn.role == "user"), 0)
+    return list(turns[at + 1 :])

@@ -1,0 +1,60 @@
+"""OpenAI's free-text tools, for backends that have functions only.
+
+Such a tool becomes a function of one text, `input`, and so do its calls; a grammar is told, as it cannot be
+enforced. Dialects take the text out of the arguments again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from gateway.chat import ChatRequest, Json, Message, Tool, ToolCall
+from gateway.jsonio import dumps
+from gateway.providers.lenient import as_object, as_text
+
+PARAMETERS: Json = {
+    "type": "object",
+    "properties": {"input": {"type": "string", "description": "All that the tool is given, as plain text."}},
+    "required": ["input"],
+    "additionalProperties": False,
+}
+
+
+def functions_only(request: ChatRequest) -> tuple[ChatRequest, tuple[str, ...]]:
+    """The request without free-text tools, and the names of what is not as asked for: their grammars."""
+    changed = tuple(
+        f"tools.{tool.name}.format" for tool in request.tools if tool.custom and _grammar(tool.custom)
+    )
+    tools = tuple(tool if tool.custom is None else _function(tool, tool.custom) for tool in request.tools)
+    messages = tuple(_without(message) for message in request.messages)
+    if tools == request.tools and messages == request.messages:
+        return request, ()
+    return replace(request, tools=tools, messages=messages), changed
+
+
+def _function(tool: Tool, custom: Json) -> Tool:
+    told = [tool.description] if tool.description else []
+    if grammar := _grammar(custom):
+        syntax = as_text(grammar.get("syntax")) or "lark"
+        told.append(f"`input` must match this {syntax} grammar:\n{as_text(grammar.get('definition'))}")
+    return replace(tool, description="\n\n".join(told) or None, parameters=PARAMETERS, custom=None)
+
+
+def _grammar(custom: Json) -> Mapping[str, object]:
+    """The grammar of a tool, as Chat Completions writes it; empty where any text will do."""
+    return as_object(as_object(custom.get("format")).get("grammar"))
+
+
+def _without(message: Message) -> Message:
+    if not any(call.custom for call in message.tool_calls):
+        return message
+    return replace(
+        message, parts=tuple(_packed(part) if isinstance(part, ToolCall) else part for part in message.parts)
+    )
+
+
+def _packed(call: ToolCall) -> ToolCall:
+    if not call.custom:
+        return call
+    return replace(call, arguments=dumps({"input": call.arguments}).decode(), custom=False)
