@@ -130,6 +130,13 @@ def parser() -> Parser:
     add("migrate", _migrate, "bring the database up to date", data)
     add("reseal", _on_clients(_reseal), "encrypt stored backend keys under the newest server secret", data)
     add("check", _check, "look at the configuration, the database and the server secret", data)
+    selftest = add(
+        "selftest", _selftest, "run conversations through every dialect and backend, in-process", data
+    )
+    selftest.add_argument(
+        "--recordings", metavar="FOLDER", help="recorded ones, in place of the gateway's own"
+    )
+    selftest.add_argument("--verbose", "-v", action="store_true", help="say what differed")
     add("version", _version, "print the version", data)
     return top
 
@@ -246,6 +253,21 @@ def _check(args: argparse.Namespace) -> int:
     told = [{"name": each.name, "ok": each.ok, "message": each.message} for each in findings]
     _print(args, {"ok": ok, "checks": told}, "\n".join(lines))
     return 0 if ok else 1
+
+
+def _selftest(args: argparse.Namespace) -> int:
+    from gateway.clock import SystemClock
+    from gateway.selftest import matrix, recordings
+
+    try:
+        folder = args.recordings
+        report = (
+            matrix.report(SystemClock()) if folder is None else recordings.report(SystemClock(), Path(folder))
+        )
+    except (OSError, ValueError) as exc:
+        raise UsageError(f"cannot read the recordings: {exc}") from exc
+    _print(args, report.data(), report.text(verbose=args.verbose))
+    return 1 if report.failures else 0
 
 
 def _version(args: argparse.Namespace) -> int:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from gateway import sse
 from gateway.conduit import connect
 from gateway.dialects.base import Spoken
-from gateway.dialects.gemini import Gemini, JsonArray
+from gateway.dialects.gemini import NOTHING_NEW, Gemini, JsonArray
 from gateway.dialects.gemini_count import GeminiCount
 from gateway.dialects.gemini_embeddings import GeminiEmbeddings
 from gateway.errors import GatewayError
@@ -27,7 +26,7 @@ class GenerateHandler(ClientHandler):
         if stream and "sse" not in (self.get_query_argument("alt", ""), self.get_query_argument("$alt", "")):
             self._array = JsonArray()
             self.stream_headers = {**self.stream_headers, "Content-Type": "application/json"}
-        keep_alive = sse.KEEP_ALIVE if self._array is None else b"\n"
+        keep_alive = NOTHING_NEW if self._array is None else b"\n"
         self.dialect = self._gemini = Gemini(model, stream, keep_alive)
         await super().admit()
 

@@ -17,6 +17,12 @@ from gateway.handlers.base import ClientHandler
 class ModelsHandler(ClientHandler):
     """The models that a client may use."""
 
+    def set_default_headers(self) -> None:
+        """The request's id also under the name that Anthropic's clients look for."""
+        super().set_default_headers()
+        if self._asking() is ANTHROPIC:
+            self.set_header("request-id", self.request_id)
+
     async def admit(self) -> None:
         """Tell by its headers which SDK asks: the paths of all three are the same."""
         self.dialect = self._shape = self._asking()

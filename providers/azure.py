@@ -16,8 +16,8 @@ from urllib.parse import quote, urlsplit
 
 from gateway.errors import BadRequest
 from gateway.providers.base import Provider, Target, endpoint
-from gateway.providers.openai import OpenAI
-from gateway.providers.openai_server import Differences, Server
+from gateway.providers.openai import GENUINE, OpenAI
+from gateway.providers.openai_server import Server
 
 _API = re.compile(r"/(?:chat/completions|completions|embeddings|responses)/?$")
 _QUERY = re.compile(r"api-version=([\w.-]+)")
@@ -103,4 +103,4 @@ class Azure(OpenAI):
         return replace(self, differs=replace(self.differs, stream_usage=False, renamed=older))
 
 
-AZURE: Provider = Azure("azure", Differences(key_header="api-key", responses=True))
+AZURE: Provider = Azure("azure", replace(GENUINE, key_header="api-key"))

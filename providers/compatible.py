@@ -126,6 +126,7 @@ PERPLEXITY = Differences(
 
 XAI = Differences(
     base_url="https://api.x.ai/v1",
+    responses=True,
     refused=PENALTIES,  # by every current grok, even when 0
     genuine=False,
     quirks=(
@@ -189,6 +190,7 @@ LM_STUDIO = Differences(
 
 DEEPSEEK = Differences(
     base_url="https://api.deepseek.com",
+    responses=True,
     renamed=OLD_MAX_TOKENS,
     genuine=False,
     quirks=(
@@ -239,6 +241,7 @@ GROQ = Differences(
 
 OPENROUTER = Differences(
     base_url="https://openrouter.ai/api/v1",
+    responses=True,
     genuine=False,
     takes=frozenset(
         {

@@ -36,8 +36,8 @@ def functions_only(request: ChatRequest) -> tuple[ChatRequest, tuple[str, ...]]:
 def _function(tool: Tool, custom: Json) -> Tool:
     told = [tool.description] if tool.description else []
     if grammar := _grammar(custom):
-        syntax = as_text(grammar.get("syntax")) or "lark"
-        told.append(f"`input` must match this {syntax} grammar:\n{as_text(grammar.get('definition'))}")
+        syntax, rules = as_text(grammar.get("syntax")) or "lark", as_text(grammar.get("definition"))
+        told.append(f"The text is given as `input`, and must match this {syntax} grammar:\n{rules}")
     return replace(tool, description="\n\n".join(told) or None, parameters=PARAMETERS, custom=None)
 
 

@@ -33,18 +33,29 @@ def read_usage(data: Json) -> Usage | None:
     given_input = as_object(found.get("prompt_tokens_details"))
     given_output = as_object(found.get("completion_tokens_details"))
     prompt, completion = as_count(found.get("prompt_tokens")), as_count(found.get("completion_tokens"))
-    cached = as_count(given_input.get("cached_tokens")) or as_count(found.get("prompt_cache_hit_tokens"))
+    cached = [as_count(given_input.get("cached_tokens")), *(as_count(found.get(name)) for name in _CACHED)]
+    read = min(next(filter(None, cached), 0), prompt)
     written = as_count(given_input.get("cache_write_tokens"))
     reasoning = as_count(given_output.get("reasoning_tokens"))
+    apart = as_count(found.get("total_tokens")) == prompt + completion + reasoning  # xAI
+    if not reasoning:  # Perplexity's stand here, and may be more than the answer's
+        reasoning = as_count(found.get("reasoning_tokens"))
+        apart = reasoning > completion
+    if apart or not completion:
+        completion += reasoning
     return Usage(
-        input_tokens=max(0, prompt - cached - written),
-        cache_read_tokens=cached,
+        input_tokens=max(0, prompt - read - written),
+        cache_read_tokens=read,
         cache_write_tokens=written,
         output_tokens=max(0, completion - reasoning),
-        reasoning_tokens=min(reasoning, completion) if completion else reasoning,
+        reasoning_tokens=min(reasoning, completion),
         input_details=_others(given_input, "cached_tokens", "cache_write_tokens"),
         output_details=_others(given_output, "reasoning_tokens"),
     )
+
+
+_CACHED = ("prompt_cache_hit_tokens", "num_cached_tokens", "cached_tokens")
+"""DeepSeek's, Mistral's and Together's names for tokens read from the cache."""
 
 
 def _others(details: Json, *known: str) -> dict[str, int]:

@@ -149,14 +149,14 @@ def _parameters(
         else:
             yield "top_k"
     if request.user is not None:
-        body["user"] = _short(request.user)
+        body["user"] = short_user(request.user)
     if (tier := request.service_tier) is not None:
         body["service_tier"] = SERVICE_TIERS.get(tier, tier)
     if request.stream:
         body["stream"] = True
 
 
-def _short(user: str) -> str:
+def short_user(user: str) -> str:
     """A user's name; a longer one than is taken gives way to one that is always the same for it."""
     return user if len(user) <= LONGEST_USER else sha256(user.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -164,13 +164,14 @@ def _short(user: str) -> str:
 def _format(request: ChatRequest, body: dict[str, Any]) -> None:
     if request.response_format is None:
         return
-    body["response_format"] = _response_format(request.response_format)
+    body["response_format"] = response_format(request.response_format)
     said = any("json" in message.text.lower() for message in request.messages)
     if request.response_format.kind == "json_object" and not said:  # refused where no message says so
         body["messages"] = [{"role": "system", "content": "Answer in JSON."}, *body["messages"]]
 
 
-def _response_format(wanted: ResponseFormat) -> dict[str, Any]:
+def response_format(wanted: ResponseFormat) -> dict[str, Any]:
+    """Text that must be JSON, in Chat Completions' words."""
     if wanted.kind == "json_object":
         return {"type": "json_object"}
     name = re.sub(r"[^a-zA-Z0-9_-]", "_", wanted.name or "answer")[:64]
@@ -186,7 +187,7 @@ def _extra(request: ChatRequest, body: dict[str, Any], differs: Differences) -> 
     """Put the members that this server knows into `body`, and yield the names of the others."""
     for name, value in request.extra.items():
         if name == "safety_identifier" and isinstance(value, str):
-            value = _short(value)
+            value = short_user(value)
         if name == "metadata" and differs.genuine and request.extra.get("store") is not True:
             if value != DEFAULTS[name]:  # refused where nothing is stored
                 yield name
@@ -199,7 +200,7 @@ def _extra(request: ChatRequest, body: dict[str, Any], differs: Differences) -> 
 # --- reasoning ---
 
 
-def _effort(reasoning: Reasoning) -> str | None:
+def effort_of(reasoning: Reasoning) -> str | None:
     """OpenAI knows efforts, no budgets: the steps between are those its rivals' own layers use."""
     budget = reasoning.budget_tokens
     if reasoning.effort is not None or budget is None or budget < 0:  # below 0: as much as the model likes
@@ -215,7 +216,7 @@ def _reasoning(
     if "reasoning" in differs.takes:
         yield from _own_reasoning(reasoning, body)
         return
-    asked = _effort(reasoning)
+    asked = effort_of(reasoning)
     if asked is None:
         return
     effort: str | None = asked

@@ -22,7 +22,6 @@ from gateway.chat import (
     Part,
     Reasoning,
     Refusal,
-    ResponseFormat,
     Text,
     Thinking,
     Tool,
@@ -30,10 +29,16 @@ from gateway.chat import (
     ToolChoice,
 )
 from gateway.errors import UnsupportedParameter
+from gateway.providers.openai_conversation import call_id
+from gateway.providers.openai_models import SAMPLING, Rules, rules
+from gateway.providers.openai_request import SERVICE_TIERS, effort_of, response_format, short_user
+from gateway.providers.quirks import nearest_effort, says_nothing
 
 DIALECT = "openai-responses"
 ORIGIN = "openai"
 """Of a `Thinking` whose `signature` is the item's `encrypted_content`."""
+OWN_TOOLS = ("openai-responses", "openai-chat")
+"""The dialects whose hosted tools are OpenAI's."""
 MIN_OUTPUT_TOKENS = 16
 """OpenAI refuses less; elsewhere 1 will do."""
 
@@ -65,45 +70,54 @@ def not_here(model: str) -> bool:
 
 
 def translate(request: ChatRequest, model: str) -> tuple[dict[str, Any], list[str]]:
-    """The body for `model`, and the names of the parameters that this API has no word for.
+    """The body for `model`, and the names of what this API has no word for, or that had to change.
 
-    Raises `UnsupportedParameter` for `n` above 1, and for parts that have no word here.
+    Raises `UnsupportedParameter` for `n` above 1, and for parts of a user's that have no word here.
     """
     if request.n is not None and request.n > 1:
         raise UnsupportedParameter("n: this backend gives one answer per request; ask n times", param="n")
     custom = {call.id for message in request.messages for call in message.tool_calls if call.custom}
+    dropped: list[str] = []
     body: dict[str, Any] = {
         "model": model,
-        "input": [item for message in request.messages for item in _items(message, custom)],
+        "input": [item for message in request.messages for item in _items(message, custom, dropped)],
         "store": False,
     }
-    dropped = list(_parameters(request, body))
-    if any(message.name for message in request.messages):
-        dropped.append("name")
+    dropped += _parameters(request, body)
     return body, dropped
 
 
 # --- what was said ---
 
 
-def _items(message: Message, custom: set[str]) -> Iterator[dict[str, Any]]:
+def _items(message: Message, custom: set[str], lost: list[str]) -> Iterator[dict[str, Any]]:
     """One message as items. `custom` are the ids of calls whose results are of another type."""
+    if message.name:
+        lost.append("name")
     if message.role == "assistant":
-        yield from _answer(message.parts)
+        yield from _answer(message.parts, lost)
     elif message.role == "tool":
         kind = "custom_tool_call_output" if message.tool_call_id in custom else "function_call_output"
-        yield {"type": kind, "call_id": message.tool_call_id, "output": _content(message.parts)}
+        yield {"type": kind, "call_id": call_id(message.tool_call_id or ""), "output": _result(message)}
     else:
         yield {"role": message.role, "content": _content(message.parts)}
 
 
 def _content(parts: Sequence[Part]) -> str | list[dict[str, Any]]:
-    match parts:
-        case ():
+    said = [part for part in parts if not (isinstance(part, Text) and not part.text)]
+    match said:
+        case []:
             return ""
-        case (Text(text=text),):
+        case [Text(text=text)]:
             return text
-    return [_part(part) for part in parts]
+    return [_part(part) for part in said]
+
+
+def _result(message: Message) -> str | list[dict[str, Any]]:
+    content = _content(message.parts)
+    if message.is_error and isinstance(content, str) and not content.startswith("Error"):
+        return f"Error: {content}"  # there is no other word for it
+    return content
 
 
 def _part(part: Part) -> dict[str, Any]:
@@ -114,12 +128,14 @@ def _part(part: Part) -> dict[str, Any]:
             return _image(part)
         case Audio():
             return {"type": "input_audio", "input_audio": {"data": part.data, "format": part.format}}
+        case File(data=str(data), media_type=str(kind)) if kind.startswith("image/"):
+            return _image(Image(data=data, media_type=kind))
         case File():
             return _file(part)
         case Opaque(dialect="openai-responses"):
             return dict(part.block)
     raise UnsupportedParameter(
-        f"this backend takes no {type(part).__name__.lower()} part of this kind", param="messages"
+        f"messages: this backend takes no {type(part).__name__.lower()} part of this kind", param="messages"
     )
 
 
@@ -127,7 +143,7 @@ def _image(part: Image) -> dict[str, Any]:
     built = {"type": "input_image", "detail": part.detail or "auto"}
     if part.file_id:
         return {**built, "file_id": part.file_id}
-    return {**built, "image_url": part.url or f"data:{part.media_type};base64,{part.data}"}
+    return {**built, "image_url": part.url or f"data:{part.media_type or 'image/png'};base64,{part.data}"}
 
 
 def _file(part: File) -> dict[str, Any]:
@@ -139,12 +155,13 @@ def _file(part: File) -> dict[str, Any]:
     elif part.url:
         built["file_url"] = part.url
     else:
-        built["file_data"] = f"data:{part.media_type};base64,{part.data}"
-        built["filename"] = part.filename or "document.pdf"
+        kind = part.media_type or "application/pdf"
+        built["file_data"] = f"data:{kind};base64,{part.data}"
+        built["filename"] = part.filename or ("document.pdf" if kind == "application/pdf" else "document.txt")
     return built
 
 
-def _answer(parts: Sequence[Part]) -> Iterator[dict[str, Any]]:
+def _answer(parts: Sequence[Part], lost: list[str]) -> Iterator[dict[str, Any]]:
     """An earlier answer's items, in its order: texts that stand together are one message."""
     said: list[dict[str, Any]] = []
     for part in parts:
@@ -159,7 +176,7 @@ def _answer(parts: Sequence[Part]) -> Iterator[dict[str, Any]]:
                 continue
         yield from _said(said)
         said = []
-        yield from _item(part)
+        yield from _item(part, lost)
     yield from _said(said)
 
 
@@ -169,67 +186,80 @@ def _said(content: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield {"role": "assistant", "content": whole}
 
 
-def _item(part: Part) -> Iterator[dict[str, Any]]:
+def _item(part: Part, lost: list[str]) -> Iterator[dict[str, Any]]:
     match part:
         case Thinking():  # of another provider, or unsigned, it would be refused
             if part.origin == ORIGIN and (encrypted := part.signature or part.redacted):
                 summary = [{"type": "summary_text", "text": part.text}] if part.text else []
                 yield {"type": "reasoning", "summary": summary, "encrypted_content": encrypted}
         case ToolCall(custom=True):
-            held = {"call_id": part.id, "name": part.name, "input": part.arguments}
+            held = {"call_id": call_id(part.id), "name": part.name, "input": part.arguments}
             yield {"type": "custom_tool_call", **held}
         case ToolCall():
-            held = {"call_id": part.id, "name": part.name, "arguments": part.arguments or "{}"}
+            held = {"call_id": call_id(part.id), "name": part.name, "arguments": part.arguments or "{}"}
             yield {"type": "function_call", **held}
         case Opaque(dialect="openai-responses"):
             yield dict(part.block)
-        case _:  # a picture that the model made: no message of its own takes one
-            yield {"role": "user", "content": [_part(part)]}
+        case Image():  # the model made it: no message of its own takes one
+            yield {"role": "user", "content": [_image(part)]}
+        case Opaque():
+            lost.append(f"messages.{part.block.get('type') or next(iter(part.block), 'part')}")
+        case _:
+            lost.append(f"messages.{type(part).__name__.lower()}")
 
 
 # --- what is asked ---
 
-_SAME = ("parallel_tool_calls", "temperature", "top_p", "top_logprobs", "user", "service_tier")
+_SAME = ("temperature", "top_p", "top_logprobs")
 _SAME_EXTRA = frozenset(
     "metadata store prompt_cache_key prompt_cache_retention prompt_cache_options moderation"
-    " safety_identifier max_tool_calls truncation".split()
+    " max_tool_calls truncation".split()
 )
-_NO_WORD = ("top_k", "stop", "seed", "presence_penalty", "frequency_penalty", "logit_bias")
+_NO_WORD = ("top_k", "seed", "presence_penalty", "frequency_penalty", "logit_bias")
 
 
 def _parameters(request: ChatRequest, body: dict[str, Any]) -> Iterator[str]:
-    """Put the parameters into `body`, and yield the names of those that this API has no word for."""
+    """Put the parameters into `body`, and yield the names of those that are lost or changed."""
+    able = rules(body["model"])
     for name in _SAME:
         if (value := getattr(request, name)) is not None:
             body[name] = value
-    yield from (name for name in _NO_WORD if getattr(request, name) not in (None, ()))
+    yield from (name for name in _NO_WORD if not says_nothing(name, getattr(request, name)))
+    if request.stop:
+        yield "stop"
     if request.stream:
         body["stream"] = True
     if request.max_tokens is not None:
         body["max_output_tokens"] = max(request.max_tokens, MIN_OUTPUT_TOKENS)
         if request.max_tokens < MIN_OUTPUT_TOKENS:
             yield "max_tokens"
-    yield from _tools(request, body)
-    if request.response_format is not None:
-        body["text"] = {"format": _format(request.response_format)}
-    if request.reasoning is not None and (reasoning := _reasoning(request.reasoning)):
-        body["reasoning"] = reasoning
+    if request.user is not None:
+        body["user"] = short_user(request.user)
+    if (tier := request.service_tier) is not None:
+        body["service_tier"] = SERVICE_TIERS.get(tier, tier)
+    yield from _tools(request, body, able)
+    _format(request, body)
     yield from _extra(request.extra, body)
-    if include := _include(request, body):
-        body["include"] = include
+    yield from _reasoning(request.reasoning or Reasoning(), body, able)
+    yield from _include(request, body, able)
 
 
-def _tools(request: ChatRequest, body: dict[str, Any]) -> Iterator[str]:
-    tools = []
-    for tool in request.tools:
-        if tool.hosted is not None and not tool.hosted.dialect.startswith("openai-"):
-            yield f"tools.{tool.name}"
-        else:
-            tools.append(_tool(tool))
-    if tools:
-        body["tools"] = tools
-        if request.tool_choice is not None:
-            body["tool_choice"] = _tool_choice(request.tool_choice, request.tools)
+def _tools(request: ChatRequest, body: dict[str, Any], able: Rules | None) -> Iterator[str]:
+    usable = [tool for tool in request.tools if tool.hosted is None or tool.hosted.dialect in OWN_TOOLS]
+    yield from (f"tools.{tool.name}" for tool in request.tools if tool not in usable)
+    choice = request.tool_choice
+    if not usable:
+        if choice is not None and choice.mode == "required":
+            yield "tool_choice"
+        return
+    body["tools"] = [_tool(tool) for tool in usable]
+    if choice is not None:
+        body["tool_choice"] = _tool_choice(choice, usable)
+    if (parallel := request.parallel_tool_calls) is not None:
+        if able is None or able.parallel:
+            body["parallel_tool_calls"] = parallel
+        elif not parallel:
+            yield "parallel_tool_calls"
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
@@ -254,68 +284,80 @@ def _grammar(custom: Json) -> dict[str, Any]:
 
 
 def _tool_choice(choice: ToolChoice, tools: Sequence[Tool]) -> Any:
-    if not choice.names:
+    names = [name for name in choice.names if any(tool.name == name for tool in tools)]
+    if not names:
         return choice.mode
-    named = [_named(name, tools) for name in choice.names]
+    named = [_named(name, tools) for name in names]
     if choice.mode == "required" and len(named) == 1:
         return named[0]
     return {"type": "allowed_tools", "mode": choice.mode, "tools": named}
 
 
 def _named(name: str, tools: Sequence[Tool]) -> dict[str, str]:
-    tool = next((tool for tool in tools if tool.name == name), None)
-    if tool is not None and tool.hosted is not None:
+    tool = next(tool for tool in tools if tool.name == name)
+    if tool.hosted is not None:
         return {"type": name}
-    return {"type": "custom" if tool is not None and tool.custom is not None else "function", "name": name}
+    return {"type": "function" if tool.custom is None else "custom", "name": name}
 
 
-def _format(wanted: ResponseFormat) -> dict[str, Any]:
-    if wanted.kind == "json_object":
-        return {"type": "json_object"}
-    built: dict[str, Any] = {"type": "json_schema", "name": wanted.name or "answer", "schema": wanted.schema}
-    if wanted.strict is not None:
-        built["strict"] = wanted.strict
-    if wanted.description is not None:
-        built["description"] = wanted.description
-    return built
-
-
-def _reasoning(wanted: Reasoning) -> dict[str, Any]:
-    """Effort, and a summary only where the client wants to see one: not every account may ask for it."""
-    built: dict[str, Any] = {}
-    if (effort := _effort(wanted)) is not None:
-        built["effort"] = effort
-    if wanted.visible:
-        built["summary"] = "auto"
-    return built
-
-
-def _effort(wanted: Reasoning) -> str | None:
-    if wanted.effort is not None or wanted.budget_tokens is None:
-        return wanted.effort
-    steps = ((0, "none"), (4096, "low"), (16384, "medium"))
-    return next((effort for most, effort in steps if wanted.budget_tokens <= most), "high")
+def _format(request: ChatRequest, body: dict[str, Any]) -> None:
+    """Text that must be JSON, without the object that chats have around the schema."""
+    if request.response_format is None:
+        return
+    built = response_format(request.response_format)
+    body["text"] = {"format": {"type": built["type"], **built.get("json_schema", {})}}
+    said = any("json" in message.text.lower() for message in request.messages)
+    if built["type"] == "json_object" and not said:  # refused where no message says so
+        body["input"] = [{"role": "system", "content": "Answer in JSON."}, *body["input"]]
 
 
 def _extra(extra: Json, body: dict[str, Any]) -> Iterator[str]:
     for name, value in extra.items():
         if name in _SAME_EXTRA:
             body[name] = value
+        elif name == "safety_identifier" and isinstance(value, str):
+            body[name] = short_user(value)
         elif name == "verbosity":
             body["text"] = {**body.get("text", {}), "verbosity": value}
         elif name == "include" and isinstance(value, list):
             body["include"] = [item for item in value if isinstance(item, str)]
-        else:
+        elif not says_nothing(name, value):
             yield name
 
 
-def _include(request: ChatRequest, body: dict[str, Any]) -> list[Any]:
-    """What must be asked for by name: reasoning that can be sent back, and log probabilities."""
-    include = list(body.get("include", ()))
-    thinks = only_here(body["model"]) and not body["model"].startswith("computer-use")
-    asked = body.get("reasoning")
-    if (asked or thinks) and (asked or {}).get("effort") != "none":
-        include.append("reasoning.encrypted_content")
-    if request.logprobs:
-        include.append("message.output_text.logprobs")
-    return list(dict.fromkeys(include))
+def _reasoning(wanted: Reasoning, body: dict[str, Any], able: Rules | None) -> Iterator[str]:
+    """Effort, and a summary only where the client wants to see one: not every account may ask for it.
+
+    Takes out what a model refuses while it thinks.
+    """
+    built: dict[str, Any] = {}
+    asked = effort = effort_of(wanted)
+    if asked is not None and able is not None:
+        effort = nearest_effort(asked, able.efforts)
+        if effort != asked and (asked != "none" or able.unasked):
+            yield "reasoning_effort"
+    if effort is not None:
+        built["effort"] = effort
+    if wanted.visible:
+        built["summary"] = "auto"
+    if built:
+        body["reasoning"] = built
+    for name in SAMPLING if able is not None and able.thinks(effort) else ():
+        if name in body and not says_nothing(name, body.pop(name)):
+            yield name
+
+
+def _include(request: ChatRequest, body: dict[str, Any], able: Rules | None) -> Iterator[str]:
+    """Ask by name for what does not come unasked: reasoning that can go back, and log probabilities."""
+    include: list[str] = body.get("include", [])
+    asked = body.get("reasoning", {})
+    effort = asked.get("effort")
+    unasked = only_here(body["model"]) or (able is not None and able.unasked)
+    if effort != "none" and (asked or unasked) and (able is None or able.efforts):
+        include = [*include, "reasoning.encrypted_content"]
+    if request.logprobs and able is not None and able.thinks(effort):
+        yield "logprobs"
+    elif request.logprobs:
+        include = [*include, "message.output_text.logprobs"]
+    if include:
+        body["include"] = list(dict.fromkeys(include))

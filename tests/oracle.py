@@ -7,9 +7,16 @@ from typing import Any
 
 
 def content_of(content: Any) -> tuple[str, str]:
-    """Visible text and reasoning of a message's content, which Mistral sends as a list while it thinks."""
+    """Visible text and reasoning of a message's content.
+
+    Mistral sends a list while it thinks, and some servers begin the text with what the model thought.
+    """
     if not isinstance(content, list):
-        return content or "", ""
+        before, tag, rest = (content or "").partition("<think>")
+        if not tag or before.strip():
+            return content or "", ""
+        thought, _, text = rest.partition("</think>")
+        return text.lstrip("\r\n"), thought
     text = "".join(piece.get("text", "") for piece in content if piece["type"] == "text")
     thinking = [piece["thinking"] for piece in content if piece["type"] == "thinking"]
     return text, "".join(
@@ -41,6 +48,7 @@ def totals(usage: dict[str, Any] | None) -> dict[str, int]:
     """The five numbers of a usage that everybody reads."""
     usage = usage or {}
     cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+    cached = cached or usage.get("num_cached_tokens") or usage.get("cached_tokens") or 0  # Mistral, Together
     reasoning = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
     prompt, completion = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
     return {

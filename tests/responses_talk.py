@@ -6,6 +6,7 @@ The official SDK's own reading of a stream goes along: it raises where an item i
 from __future__ import annotations
 
 import json
+import warnings
 from typing import Any
 
 from openai import omit
@@ -60,13 +61,13 @@ def checked(response: dict[str, Any]) -> dict[str, Any]:
 
 
 def _known(response: dict[str, Any]) -> dict[str, Any]:
-    """An answer without what other backends have words of their own for, and this API's clients do not know."""
+    """An answer without the words of other backends that this API's clients do not know."""
     known = ("url_citation", "file_citation", "container_file_citation", "file_path")
     response = {**json.loads(json.dumps(response)), "service_tier": None}
     for item in response["output"]:
         item["content"] = [part for part in item.get("content", []) if part["type"] != "output_audio"]
         for part in item["content"]:
-            part["annotations"] = [held for held in part.get("annotations", []) if held["type"] in known]
+            part["annotations"] = [held for held in part.get("annotations", []) if held.get("type") in known]
     return response
 
 
@@ -168,9 +169,10 @@ def _said(item: dict[str, Any]) -> Any:
 
 def _sdk_follows(found: list[dict[str, Any]], last: dict[str, Any]) -> None:
     state: ResponseStreamState[None] = ResponseStreamState(input_tools=omit, text_format=omit)
-    for event in found:
-        built: Any = construct_type_unchecked(type_=ResponseStreamEvent, value=event)  # type: ignore[arg-type]  # a union
-        state.handle_event(built)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of parts and annotations that it does not know
+        for event in found:
+            state.handle_event(construct_type_unchecked(type_=ResponseStreamEvent, value=event))  # type: ignore[arg-type]  # a union
     if last["status"] == "completed":
         assert state._completed_response is not None
         assert state._completed_response.output_text == read(last)["text"]

@@ -54,11 +54,27 @@ ELSEWHERE = {
         "tests/gateway/dialects/test_openai_chat.py",
         "the half of the dialect that reads",
     ),
+    "gateway/dialects/anthropic_messages_conversation.py": (
+        "tests/gateway/dialects/test_anthropic_messages_request.py",
+        "the turns of what is read there",
+    ),
     "providers/ollama_server.py": ("tests/providers/test_ollama.py", "addresses, asked for there"),
     "providers/cohere_server.py": ("tests/providers/test_cohere.py", "addresses, asked for there"),
     "providers/plain_request.py": ("tests/providers/test_ollama_request.py", "what it shares with Cohere"),
     "providers/openai_ending.py": ("tests/providers/test_openai.py", "what an answer ends with"),
     "providers/plain_answer.py": ("tests/providers/test_ollama_embeddings.py", "vectors, read there"),
+    "providers/openai_responses_answer.py": (
+        "tests/providers/test_openai_responses.py",
+        "whole answers, beside the streams that say the same",
+    ),
+    "gateway/dialects/openai_responses_items.py": (
+        "tests/gateway/dialects/test_openai_responses_stream.py",
+        "told as the events of streams",
+    ),
+    "gateway/dialects/openai_responses_output.py": (
+        "tests/gateway/dialects/test_openai_responses_stream.py",
+        "told as the events of streams",
+    ),
     "gateway/limits/base.py": ("tests/gateway/limits/contract.py", "the promise that every limiter keeps"),
     "gateway/local_llm.py": ("tests/test_real_model.py", "runs a real model"),
 }

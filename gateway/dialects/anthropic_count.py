@@ -6,7 +6,7 @@ Source: platform.claude.com/docs/en/api/messages-count-tokens. It is asked as a 
 from __future__ import annotations
 
 from gateway.dialects.anthropic_messages import MessagesSurface
-from gateway.dialects.base import CountDialect
+from gateway.dialects.base import Call, CountDialect
 from gateway.jsonio import dumps
 
 
@@ -14,6 +14,12 @@ class AnthropicCount(MessagesSurface):
     """POST /v1/messages/count_tokens."""
 
     name = "anthropic-count-tokens"
+
+    def open(self, body: bytes) -> Call:
+        """As a message is, but never streamed."""
+        call = super().open(body)
+        call.stream = False
+        return call
 
     def reply(self, tokens: int) -> bytes:
         """The answer."""

@@ -40,8 +40,13 @@ def _choice(choice: Choice, names: frozenset[str]) -> Choice:
 def _part(part: Part, names: frozenset[str]) -> Part:
     if not isinstance(part, ToolCall) or part.custom or part.name not in names:
         return part
-    text = free_text(part.arguments)
-    return replace(part, arguments=part.arguments if text is None else text, custom=True)
+    return replace(part, arguments=_text(part.arguments), custom=True)
+
+
+def _text(arguments: str) -> str:
+    """The text, or all there is where there is none."""
+    text = free_text(arguments)
+    return arguments if text is None else text
 
 
 def free_text(arguments: str) -> str | None:
@@ -59,18 +64,18 @@ def free_text(arguments: str) -> str | None:
 
 
 @dataclass(slots=True)
-class _Held:
-    """A call whose arguments are not whole yet."""
+class _Packed:
+    """A call whose text is in its arguments, and those so far. `told` once they were whole."""
 
-    delta: ToolCallDelta
     arguments: str = ""
+    told: bool = False
 
 
 class _Unpacking:
     def __init__(self, writer: Writer, names: frozenset[str]) -> None:
         self._writer = writer
         self._names = names
-        self._held: dict[tuple[int, int], _Held] = {}  # by choice and call
+        self._packed: dict[tuple[int, int], _Packed] = {}  # by choice and call
 
     def feed(self, chunk: Chunk) -> bytes:
         """The bytes of one chunk, and of the calls that it completes."""
@@ -78,8 +83,8 @@ class _Unpacking:
         return b"".join(map(self._writer.feed, (*ended, self._unpacked(chunk))))
 
     def close(self) -> bytes:
-        """The bytes of what is left, and of the end."""
-        left = [chunk for index in {at for at, _ in self._held} for chunk in self._rest(index)]
+        """The bytes of calls that are left, and of the end."""
+        left = [chunk for index in sorted({at for at, _ in self._packed}) for chunk in self._rest(index)]
         return b"".join([*map(self._writer.feed, left), self._writer.close()])
 
     def _unpacked(self, chunk: Chunk) -> Chunk:
@@ -88,18 +93,21 @@ class _Unpacking:
             return chunk
         place = chunk.index, piece.index
         if piece.id is not None and piece.name in self._names and not piece.custom:
-            self._held[place] = _Held(replace(piece, id=None, name=None, signature=None, custom=True))
-        elif place not in self._held:
+            self._packed[place] = _Packed()
+        elif place not in self._packed:
             return chunk
-        held = self._held[place]
-        held.arguments += piece.arguments
-        text = free_text(held.arguments) if piece.arguments.rstrip().endswith("}") else None
-        if text is not None:
-            del self._held[place]
+        call, text = self._packed[place], None
+        if not call.told:
+            call.arguments += piece.arguments
+            text = free_text(call.arguments) if piece.arguments.rstrip().endswith("}") else None
+            call.told = text is not None
         return replace(chunk, tool_call=replace(piece, arguments=text or "", custom=True))
 
     def _rest(self, index: int) -> Iterator[Chunk]:
         """Calls of a choice that never became whole: what there is of them."""
-        for place in [place for place in self._held if place[0] == index]:
-            held = self._held.pop(place)
-            yield Chunk(index, tool_call=replace(held.delta, arguments=held.arguments))
+        for (choice, number), call in self._packed.items():
+            if choice == index and not call.told:
+                call.told = True
+                yield Chunk(
+                    index, tool_call=ToolCallDelta(number, arguments=_text(call.arguments), custom=True)
+                )

@@ -44,13 +44,19 @@ SPELLING: Mapping[str, str] = {
 }
 
 
+NOTHING_NEW = sse.encode(
+    dumps({"candidates": [{"content": {"parts": [{"text": ""}], "role": "model"}, "index": 0}]})
+)
+"""Breaks a silence. Google's clients (Python's, Go's) take a comment for an answer that is broken."""
+
+
 @dataclass(frozen=True, slots=True)
 class Gemini(GoogleErrors):
-    """One call of one model. `keep_alive` is what the client's way to read a stream skips."""
+    """One call of one model. `keep_alive` is what the client's way to read a stream takes for nothing."""
 
     model: str = ""
     stream: bool = False
-    keep_alive: bytes = sse.KEEP_ALIVE
+    keep_alive: bytes = NOTHING_NEW
 
     name = DIALECT
     spelling = SPELLING

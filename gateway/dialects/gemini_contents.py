@@ -62,6 +62,7 @@ class _Talk:
     _open: dict[str, deque[str]] = field(default_factory=lambda: defaultdict(deque))  # by function, in order
     _answered: Counter[str] = field(default_factory=Counter)  # of those, by their ids
     _calls: int = 0
+    _called: bool = False  # since the user last spoke
 
     def read(self, content: Proto) -> Iterator[Message]:
         """The messages that a content completes."""
@@ -86,7 +87,7 @@ class _Talk:
         """What the model said, if the user has not spoken since."""
         if self._said:
             yield Message("assistant", tuple(_joined(self._said)))
-            self._said = []
+            self._said, self._called = [], False
 
     def parts(self, item: Proto) -> Iterator[Part]:
         """What a part holds: nothing, or one, or a call with the thoughts that were hidden in it."""
@@ -123,10 +124,11 @@ class _Talk:
         self._note(call, "functionCall")
         signature = item.text("thoughtSignature")
         hidden = _hidden(signature)
-        if hidden and not any(isinstance(part, ToolCall) for part in self._said):
-            self._said[:0] = hidden  # a turn begins with its thoughts, before its text
-        else:
+        if self._called:
             yield from hidden
+        else:
+            self._said[:0] = hidden  # a turn begins with its thoughts, before its text
+        self._called = True
         yield ToolCall(id_, name, arguments, signature=_own(signature))
 
     def _result(self, item: Proto) -> Message:
@@ -162,10 +164,8 @@ class _Talk:
 
 
 def _held(item: Proto, name: str) -> Proto:
-    held = item.fields(name)
-    if held is None:
-        raise item.wrong(name, "an object")
-    return held
+    """The message that a part holds. Raises `BadRequest` when it is none."""
+    return Proto(item.get(name), item.path(name))
 
 
 # --- parts ---

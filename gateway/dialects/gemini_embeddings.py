@@ -50,6 +50,7 @@ class GeminiEmbeddings(GoogleErrors):
 
     def read(self, call: Call) -> EmbeddingRequest:  # noqa: D102
         body = Proto({name: member(call.members, name) for name in call.members})
+        body.get("model")  # it stands in the path
         asked = [_One(item) for item in body.items("requests")] if self.batch else [_One(body)]
         first = asked[0]
         for one in asked:
@@ -86,7 +87,7 @@ class _One:
 
     def __init__(self, item: Proto) -> None:
         self.at = item.at
-        item.get("model")  # it stands in the path
+        item.get("model")
         content = item.fields("content")
         if content is None:
             raise BadRequest(f"{item.path('content')} is required", param=item.path("content"))

@@ -301,10 +301,10 @@ def _response_format(body: Fields) -> ResponseFormat | None:
             return None
         case {"type": "json_object"}:
             return ResponseFormat("json_object")
-        case {"type": "json_schema", "json_schema": {"schema": dict(schema)} as held}:
-            return ResponseFormat(
-                "json_schema", held.get("name"), schema, held.get("strict"), held.get("description")
-            )
+        case {"type": "json_schema", "json_schema": {"schema": dict(schema)} as found}:
+            held = Fields(found, "response_format.json_schema")
+            name, strict = held.text("name"), held.flag("strict")
+            return ResponseFormat("json_schema", name, schema, strict, held.text("description"))
     raise body.wrong("response_format", "of type text, json_object, or json_schema with json_schema.schema")
 
 

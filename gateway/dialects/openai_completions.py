@@ -7,7 +7,7 @@ conversations, the prompt is asked as a user's message; what such a model cannot
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from gateway import sse
@@ -52,9 +52,9 @@ _FINISH: Mapping[FinishReason, str] = {"length": "length", "content_filter": "co
 
 @dataclass(slots=True)
 class PromptCall(Call):
-    """A call with its prompt as it came: the system prompt goes into the text that is relayed only."""
+    """A call with its members as they came: the system prompt goes into the text only of what is relayed."""
 
-    prompt: Raw = Raw(b"null")
+    as_came: Members = field(default_factory=dict)
     system_prompt: str = ""
 
 
@@ -71,7 +71,7 @@ class OpenAICompletions(OpenAIErrors):
             raise BadRequest("model must be a string", param="model", code="invalid_value")
         if stream is not None and not isinstance(stream, bool):
             raise BadRequest("stream must be true or false", param="stream", code="invalid_value")
-        return PromptCall(found, model or "", bool(stream), prompt=found.get("prompt", Raw(b"null")))
+        return PromptCall(found, model or "", bool(stream), as_came=dict(found))
 
     def amend(self, call: Call, settings: Settings) -> None:
         """A model that completes a text has no system prompt: it begins the text."""
@@ -87,7 +87,7 @@ class OpenAICompletions(OpenAIErrors):
         """The same call of Chat Completions, read as that is."""
         opened = cast(PromptCall, call)
         own = Fields({name: member(call.members, name) for name in _OWN | _CHATS})
-        messages = [{"role": "user", "content": _one_prompt(member({"prompt": opened.prompt}, "prompt"))}]
+        messages = [{"role": "user", "content": _one_prompt(member(opened.as_came, "prompt"))}]
         if opened.system_prompt:
             messages.insert(0, {"role": "system", "content": opened.system_prompt})
         kept = {name: raw for name, raw in call.members.items() if name not in _OWN | _CHATS}

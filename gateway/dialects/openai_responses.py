@@ -264,7 +264,7 @@ def _chunks(choice: Choice) -> Iterator[Chunk]:
             case Refusal():
                 yield Chunk(refusal=part.text)
             case Thinking():
-                yield Chunk(reasoning=part.text, thinking=part if part.signature or part.redacted else None)
+                yield Chunk(reasoning=part.text, thinking=part)
             case ToolCall():
                 yield Chunk(tool_call=_delta(calls, part))
                 calls += 1

@@ -179,7 +179,8 @@ class Conversation:
 
     def _reference(self, item: Fields) -> None:
         raise UnsupportedParameter(
-            f"{item.path('id')} refers to an item, and none is stored here: send the item itself",
+            f"{item.path('id')} refers to an item, and none is stored here: send the item itself, "
+            "as clients do when they ask with store: false",
             param=item.path("id"),
         )
 

@@ -236,7 +236,7 @@ def _reasoning(body: Fields) -> tuple[Reasoning | None, tuple[str, ...]]:
         return None, ()
     summary = held.text("summary") or held.text("generate_summary")
     wanted, visible = effort(held, "effort"), True if summary and summary != "none" else None
-    unknown = tuple(f"reasoning.{name}" for name in held.rest())
+    unknown = tuple(f"reasoning.{name}" for name, value in held.rest().items() if value != "auto")
     return (Reasoning(wanted, visible=visible) if wanted or visible else None), unknown
 
 

@@ -1,7 +1,8 @@
-"""What of an answer, and of a request, must come through: the same on both sides, but for what cannot be said."""
+"""What of a request and of an answer must come through: all of it, but for what a dialect cannot say."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
@@ -24,7 +25,7 @@ def lost(client: Client, provider: Answer, got: Answer) -> Iterator[str]:
 
 
 def fitted(client: Client, answer: Answer) -> Answer:
-    """An answer without what the client's dialect cannot say; of a failed one, the words before the failure."""
+    """An answer without what the client's dialect cannot say; of a failed one, the words it began with."""
     answers = answer.said[:1] if "n" in client.lacks else answer.said
     if answer.failed:
         words = "".join(one.text for one in answers)
@@ -37,6 +38,8 @@ def _fitted(client: Client, one: Said) -> Said:
     changed: dict[str, Any] = {}
     if "refusal" in client.lacks and one.refusal:
         changed |= {"text": one.text + one.refusal, "refusal": ""}
+        if "refusal.finish" in client.lacks:
+            changed["finish"] = "content_filter"
     for name in ("text", "reasoning", "stopped_by"):
         if name in client.lacks:
             changed[name] = ""
@@ -69,7 +72,11 @@ def unasked(client: Client, ask: Ask, asked: Asked, dropped: Collection[str]) ->
         wanted, found = getattr(ask, name), asked.settings.get(name)
         if name in client.mute or wanted in (None, "", 0, ()) or _known(name, dropped):
             continue
-        if name == "tool_choice" and found == "required" and [tool.get("name") for tool in asked.tools] == [wanted]:
+        if (
+            name == "tool_choice"
+            and found == "required"
+            and [tool.get("name") for tool in asked.tools] == [wanted]
+        ):
             continue  # where no tool can be named, it is the only one left
         if not _heeded(name, wanted, found):
             yield f"{name}: {wanted!r} became {found!r}, and nothing is said of it"
@@ -111,23 +118,30 @@ def _tools(ask: Ask, asked: Asked, dropped: Collection[str]) -> Iterator[str]:
 
 
 def changed(wanted: Asked, found: Asked, dropped: Collection[str]) -> Iterator[str]:
-    """What of a conversation is not what it was in another API's request, a line each."""
-    for name, before, after in (
-        ("words", _words(wanted), _words(found)),
-        ("calls", _calls(wanted), _calls(found)),
-        ("results", _results(wanted), _results(found)),
-        ("tools", [tool.get("name") for tool in wanted.tools], [tool.get("name") for tool in found.tools]),
-    ):
-        if before != after and not _known(name, dropped):
-            yield f"{name}: {shown(before, after)}"
+    """What of a conversation is missing in another API's request, a line each.
+
+    More may stand there: words for what that API has no member for, turns that keep its order of roles.
+    """
+    if (before := _calls(wanted)) != (after := _calls(found)):
+        yield f"calls: {shown(before, after)}"
+    given = _results(found)
+    for at, result in enumerate(_results(wanted)):
+        if at >= len(given) or result not in given[at]:
+            yield f"result {at}: {shown(result, given[at] if at < len(given) else None)}"
+    for role, homes in (("system", ("system", "user")), ("user", ("user",)), ("assistant", ("assistant",))):
+        said = "".join(_blankless(turn.text) for home in homes for turn in found.turns if turn.role == home)
+        for turn in wanted.turns:
+            if turn.role == role and _blankless(turn.text) not in said:
+                yield f"{role}: {_blankless(turn.text)[:60]!r} is not there"
+    narrowed = wanted.settings.get("tool_choice") not in (None, "auto", "required")
+    tools = {tool.get("name") for tool in found.tools}
+    lost = [name for tool in wanted.tools if (name := tool.get("name")) not in tools]
+    if lost and not narrowed and not _known("tools", dropped):
+        yield f"tools: {', '.join(map(str, lost))} not there"
 
 
-def _words(asked: Asked) -> dict[str, str]:
-    """All that each role said, without blanks: turns may be joined, and blocks of text."""
-    words: dict[str, str] = {}
-    for turn in asked.turns:
-        words[turn.role] = words.get(turn.role, "") + "".join(turn.text.split())
-    return {role: text for role, text in words.items() if text}
+def _blankless(text: str) -> str:
+    return "".join(text.split())
 
 
 def _calls(asked: Asked) -> list[tuple[str, Any]]:
@@ -135,7 +149,27 @@ def _calls(asked: Asked) -> list[tuple[str, Any]]:
 
 
 def _results(asked: Asked) -> list[str]:
-    return ["".join(text.split()) for turn in asked.turns for _, text in turn.results]
+    """Results without blanks; a JSON object in one way of writing it."""
+    return [_blankless(_written(text)) for turn in asked.turns for _, text in turn.results]
+
+
+def _written(text: str) -> str:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return text
+    if not isinstance(found, dict):
+        return text
+    return json.dumps(found, sort_keys=True) if found else ""
+
+
+def unlike(question: Json, sent: Json, dropped: Collection[str]) -> Iterator[str]:
+    """What of a request is relayed otherwise than it came, but for the model and the wish for usage."""
+    for name in question.keys() | sent.keys():
+        if name in ("model", "stream_options") or name in dropped:
+            continue
+        if question.get(name) != sent.get(name):
+            yield f"{name} is not relayed as it came: {shown(question.get(name), sent.get(name))}"
 
 
 # --- what comes back with a tool's results ---

@@ -18,12 +18,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
-from pathlib import Path
 from typing import Literal
 
+from gateway.resources import resource
 from gateway.selftest.forms import Answer, Ask, Call, Json, Said, Usage, said
 
-FOLDER = Path(__file__).resolve().parent / "conversations"
 Way = Literal["whole", "stream"]
 WAYS: tuple[Way, ...] = ("whole", "stream")
 
@@ -55,7 +54,8 @@ class Conversation:
 @cache
 def conversations() -> tuple[Conversation, ...]:
     """All of them, by name."""
-    return tuple(read(path.stem, path.read_text("utf-8")) for path in sorted(FOLDER.glob("*.txt")))
+    files = sorted(resource("selftest/conversations").glob("*.txt"))
+    return tuple(read(path.stem, path.read_text("utf-8")) for path in files)
 
 
 def read(name: str, text: str) -> Conversation:

@@ -89,12 +89,12 @@ def said(
     calls = calls or []
     return Said(
         joined(text),
-        " ".join(joined(reasoning).split()),  # some APIs put a blank line between blocks, some do not
+        joined(reasoning).replace("\n", ""),  # some APIs put a blank line between blocks, some do not
         joined(refusal),
         tuple(calls),
         tuple(sorted({url for url in citations or [] if url})),
         tuple(images or []),
-        tuple(logprobs or []),
+        tuple((token, round(value, 4)) for token, value in logprobs or []),  # OpenAI's own vary by 1e-7
         "tool_calls" if finish == "stop" and calls else finish,
         stopped_by or "",
         tuple(signature for signature in signatures or [] if signature),
@@ -139,7 +139,9 @@ def differences(expected: Answer, found: Answer) -> Iterator[str]:
 def shown(before: Any, after: Any) -> str:
     """Two values, from where they begin to differ."""
     one, other = (repr(value) if not isinstance(value, str) else value for value in (before, after))
-    at = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    at = next(
+        (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )
     start = max(0, at - 20)
     cut = "…" if start else ""
     return f"{cut}{one[start : at + 60]!r} became {cut}{other[start : at + 60]!r}"
@@ -175,7 +177,10 @@ class Ask:
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Ask:
         """From JSON. Raises `TypeError` for a member that there is not."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()})
+        members: Json = {
+            name: tuple(found) if isinstance(found, list) else found for name, found in data.items()
+        }
+        return cls(**members)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from gateway.providers import PROVIDERS
 from gateway.selftest.compare import changed
 from gateway.selftest.forms import Answer, Ask, Json, Unreadable
 from gateway.selftest.report import Report
-from gateway.selftest.runner import CLOCK, Line, Result, answered, attempt, gone_on, read
-from gateway.selftest.sides import CLIENTS, WIRES, Backend, Client
+from gateway.selftest.runner import CLOCK, Exchange, Line, Result, read, sent
+from gateway.selftest.sides import CLIENTS, WIRES, Backend
 from gateway.selftest.wires.base import body, mapping, text_of
 from gateway.signatures import Signatures
 
@@ -38,6 +39,8 @@ PATHS = {
 """The end of a path -> the wire that is spoken there."""
 RESPONDING = "o3-pro"
 """A model that OpenAI has in no other API than Responses, so that it is translated for others."""
+LARGE = 20_000
+"""Bytes: streams from here on are not cut at every byte."""
 BUILT_FOR = (
     Backend("openai", "openai", "gpt-4.1-mini"),
     Backend("openai", "openai", RESPONDING),
@@ -78,27 +81,28 @@ class Recorded:
         path = text_of(self.request.get("path")).rpartition("/")[2]
         return text_of(mapping(self.request.get("body")).get("model")) or path.partition(":")[0]
 
-    def backends(self) -> list[Backend]:
-        """The backend that this is a recording of, in the forms in which it speaks this wire."""
+    def backends(self) -> Iterator[Backend]:
+        """The backend that this is a recording of, and one that speaks this wire for clients of others."""
         provider = self.folder if self.folder in PROVIDERS else "openai-compatible"
-        if self.wire == "openai-responses":  # others that have it are not known to have it
-            provider = "azure" if self.folder == "azure" else "openai"
-        base_url = self.base_url if provider in ("openai-compatible", "azure", "ollama", "cohere") else ""
-        if self.wire in ("cohere-chat", "ollama-chat"):
-            base_url = ""
-        models = (self.model, RESPONDING) if self.wire == "openai-responses" else (self.model,)
-        return [Backend(self.folder, provider, model, base_url) for model in models]
+        native = provider in ("openai", "anthropic", "gemini") or self.wire in ("cohere-chat", "ollama-chat")
+        base_url = "" if native else self.base_url
+        yield Backend(self.folder, provider, self.model, base_url)
+        if self.wire == "openai-responses":
+            azure = provider == "azure"
+            yield Backend(self.folder, "azure" if azure else "openai", RESPONDING, base_url if azure else "")
 
 
 def report(clock: Clock, folder: Path) -> Report:
-    """Run every recording. Raises `OSError` where there is no such folder."""
+    """Run every recording. Raises `OSError` or `ValueError` where there are none to read."""
     started = clock.monotonic()
     refused: Counter[str] = Counter()
     skipped: Counter[str] = Counter()
-    results = []
+    results: list[Result] = []
     for recorded in load(folder, skipped):
-        results += replayed(recorded)
+        results += replayed(recorded, skipped)
         results += asked_again(recorded, refused)
+    if not results:
+        raise ValueError(f"{folder} holds none")
     dialects = [client.name for client in CLIENTS]
     return Report(dialects, results, clock.monotonic() - started, refused, skipped)
 
@@ -107,7 +111,7 @@ def load(folder: Path, skipped: Counter[str]) -> Iterator[Recorded]:
     """The interactions of a chat; what is skipped is counted, by why."""
     for path in sorted(folder.iterdir()):
         for file in sorted(path.glob("*.json")) if path.is_dir() else ():
-            for number, found in enumerate(json.loads(file.read_text("utf-8"))["interactions"]):
+            for number, found in enumerate(_interactions(file)):
                 spoken = _spoken(text_of(found["request"].get("path")))
                 if spoken is None:
                     skipped[f"{found.get('api') or found['request'].get('path')}: no chat"] += 1
@@ -121,6 +125,18 @@ def load(folder: Path, skipped: Counter[str]) -> Iterator[Recorded]:
                 )
 
 
+def _interactions(file: Path) -> list[Json]:
+    found = json.loads(file.read_text("utf-8"))
+    try:
+        interactions = [
+            {"host": "", **item, "request": mapping(item["request"]), "response": mapping(item["response"])}
+            for item in found["interactions"]
+        ]
+    except (KeyError, TypeError) as exc:
+        raise ValueError(f"{file} is no recording: it lacks {exc}") from exc
+    return interactions
+
+
 def _spoken(path: str) -> tuple[str, str] | None:
     """The wire that a path is of, and what stands before it."""
     for end, wire in PATHS.items():
@@ -132,36 +148,30 @@ def _spoken(path: str) -> tuple[str, str] | None:
 # --- answers ---
 
 
-def replayed(recorded: Recorded) -> Iterator[Result]:
+def replayed(recorded: Recorded, skipped: Counter[str]) -> Iterator[Result]:
     """A recorded answer, for a client of every dialect, and what comes back with results for its calls."""
     if recorded.response.get("status") != 200:
         return
-    wire, stream = WIRES[recorded.wire], recorded.streamed
-    said = wire.answer(wire.fold(recorded.answer) if stream else body(recorded.answer))
-    results = [f"result {at}" for at, _ in enumerate(said.said[0].calls)] if said.said else []
+    wire = WIRES[recorded.wire]
+    try:
+        said = wire.answer(wire.fold(recorded.answer) if recorded.streamed else body(recorded.answer))
+    except Unreadable:
+        skipped[f"{recorded.wire}: an answer that cannot be read"] += 1
+        return
+    results = tuple(f"result {at}" for at, _ in enumerate(said.said[0].calls)) if said.said else ()
     for client in CLIENTS:
         backend = next((one for one in recorded.backends() if one.wire(client.name) == wire.name), None)
         if backend is None:
             continue
-        line = Line(client, backend)
-        question = client.wire.ask(replace(_ask(said), model=backend.model), stream=stream)
-
-        def tried(part: str, faults: tuple[str, ...], client: Client = client) -> Result:
-            return Result(client.name, recorded.folder, recorded.name, part, faults)
-
-        thorough = len(recorded.answer) < 20_000
-        faults = attempt(
-            lambda: answered(line, question, recorded.answer, stream=stream, thorough=thorough)
+        line, ask = Line(client, backend), replace(_ask(said), model=backend.model)
+        question = client.wire.ask(ask, stream=recorded.streamed)
+        turn = Exchange(line, question, recorded.answer, stream=recorded.streamed)
+        yield line.tried(
+            recorded.name, "answer", partial(turn.answered, thorough=len(recorded.answer) < LARGE)
         )
-        yield tried("stream" if stream else "whole", faults)
         if results and not said.failed and "calls" not in client.lacks:
-            for bare in (False, True):
-                back = attempt(
-                    lambda: gone_on(
-                        line, question, recorded.answer, results, stream=stream, bare=bare
-                    )
-                )
-                yield tried("bare results" if bare else "results", back)
+            yield line.tried(recorded.name, "results", partial(turn.gone_on, results, bare=False))
+            yield line.tried(recorded.name, "bare results", partial(turn.gone_on, results, bare=True))
 
 
 def _ask(said: Answer) -> Ask:
@@ -181,17 +191,21 @@ def asked_again(recorded: Recorded, refused: Counter[str]) -> Iterator[Result]:
     client = next((client for client in CLIENTS if client.name == recorded.wire), None)
     if client is None or not isinstance(recorded.request.get("body"), dict):
         return
-    for backend in (*recorded.backends()[:1], *BUILT_FOR):
-        faults = attempt(lambda: sent(Line(client, backend), recorded, refused))
-        yield Result(client.name, recorded.folder, recorded.name, f"request to {backend.label}", faults)
+    own = next(recorded.backends())
+    for backend in (own, *(replace(other, label=recorded.folder) for other in BUILT_FOR)):
+        line = Line(client, backend)
+        part = f"request to {line.wire.name}"
+        yield line.tried(recorded.name, part, partial(asked_of, line, recorded, refused))
 
 
-def sent(line: Line, recorded: Recorded, refused: Counter[str]) -> Iterator[str]:
+def asked_of(line: Line, recorded: Recorded, refused: Counter[str]) -> Iterator[str]:
     """What a backend is not sent of a recorded request."""
     question: Any = recorded.request["body"]
-    stream = bool(question.get("stream")) or "stream" in text_of(recorded.request.get("path")).rpartition(":")[2]
+    stream = (
+        bool(question.get("stream")) or "stream" in text_of(recorded.request.get("path")).rpartition(":")[2]
+    )
     try:
-        _, conduit = line.dial(question, stream=stream, signatures=Signatures(CLOCK))
+        _, conduit = line.dial(question, Signatures(CLOCK), stream=stream)
     except GatewayError as error:
         if error.status != 400:
             raise
@@ -201,3 +215,4 @@ def sent(line: Line, recorded: Recorded, refused: Counter[str]) -> Iterator[str]
         raise Unreadable("the backend is not asked at all")
     wanted = line.client.wire.asked(question, recorded.request["path"])
     yield from changed(wanted, read(line, conduit), conduit.dropped)
+    yield from sent(line, question, conduit)

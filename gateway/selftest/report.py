@@ -12,7 +12,7 @@ from gateway.selftest.runner import Result
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All results of a run, in the order of the matrix. `refused` counts requests that were refused, by why."""
+    """All results of a run, in the order of the matrix. `refused` and `skipped` count by the reason."""
 
     dialects: Sequence[str]
     results: Sequence[Result]
@@ -68,9 +68,7 @@ class Report:
         head = max(map(len, [*backends, "backend"]))
         yield _row("backend", names, head)
         for backend in backends:
-            yield _row(
-                backend, [_cell(counted.get((backend, dialect))) for dialect in self.dialects], head
-            )
+            yield _row(backend, [_cell(counted.get((backend, dialect))) for dialect in self.dialects], head)
 
     def _notes(self, verbose: bool) -> Iterator[str]:
         for title, counts in (("refused with 400", self.refused), ("not read", self.skipped)):
@@ -79,11 +77,21 @@ class Report:
             for why, count in sorted(counts.items(), key=lambda item: -item[1]) if verbose else ():
                 yield f"{count:6} {why}"
 
+    def _faults(self) -> Iterator[str]:
+        """Each fault once, with all the backends that have it."""
+        found: dict[tuple[str, str, str, str], list[str]] = {}
+        for result in self.failures:
+            for fault in result.faults:
+                key = (result.conversation, result.part, result.dialect, fault)
+                found.setdefault(key, []).append(result.backend)
+        for (conversation, part, dialect, fault), backends in sorted(found.items()):
+            yield f"✗ {conversation}, {part}: {fault}"
+            yield f"  a client of {dialect}, with {', '.join(dict.fromkeys(backends))}"
+
     def _sum(self, verbose: bool) -> Iterator[str]:
         failures = self.failures
-        for result in failures if verbose else ():
-            for fault in result.faults:
-                yield f"✗ {result.dialect} to {result.backend}: {result.conversation}, {result.part}: {fault}"
+        if verbose:
+            yield from self._faults()
         passed, total = len(self.results) - len(failures), len(self.results)
         hint = "" if verbose or not failures else "; -v says what differed"
         yield f"{passed} of {total} passed in {self.seconds:.1f} s{hint}"

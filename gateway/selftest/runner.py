@@ -1,4 +1,4 @@
-"""One conversation through one dialect and one backend, in this process: asked, answered, and gone on with."""
+"""One question, its answer, and the turn after it, through one dialect and one backend, in this process."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from gateway.clock import ManualClock
 from gateway.conduit import Conduit, Relay, Way, connect
 from gateway.dialects.base import Dialect, Settings
 from gateway.errors import GatewayError
 from gateway.providers import PROVIDERS
-from gateway.selftest.compare import forgotten, lost, unasked
+from gateway.selftest.compare import forgotten, lost, unasked, unlike
 from gateway.selftest.conversations import WAYS, Conversation
-from gateway.selftest.forms import Ask, Asked, Json, Unreadable
+from gateway.selftest.forms import Answer, Ask, Asked, Json, Unreadable
 from gateway.selftest.sides import WIRES, Backend, Client
 from gateway.selftest.wires.base import Wire, body
 from gateway.signatures import Signatures
@@ -23,8 +24,14 @@ from gateway.usage import CallRecord
 
 CLOCK = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
 REQUEST_ID = "req_selftest"
-IN_TWO = 500
-"""Bytes: streams up to here are also cut in two at every byte, where cuts are what is tested."""
+CAP = 64
+"""Tokens: the cap of a client whose settings are tried."""
+IN_TWO = 300
+"""Bytes: streams up to here are cut in two at every byte, larger ones at a few."""
+PIECE = 61
+"""Bytes of a piece where cuts are not what is tested."""
+
+Test = Callable[[], Iterable[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,70 +62,147 @@ class Line:
         """How the backend's API is read here."""
         return WIRES[self.backend.wire(self.client.name)]
 
-    @property
-    def relayed(self) -> bool:
-        """Whether the backend speaks the client's dialect."""
-        return self.wire.name == self.client.name
-
-    def dial(self, asked: Json, *, stream: bool, signatures: Signatures) -> tuple[Dialect, Conduit]:
+    def dial(
+        self, question: Json, signatures: Signatures, *, stream: bool, settings: Settings | None = None
+    ) -> tuple[Dialect, Conduit]:
         """The conduit of one request. Raises `GatewayError` where it is refused."""
-        dialect = self.client.dialect(self.backend.model, stream)
-        call = dialect.open(json.dumps(asked).encode())
-        dialect.amend(call, Settings(self.backend.model))
-        record = CallRecord(
-            REQUEST_ID, 1, "selftest", self.backend.provider, dialect.name, CLOCK.now(), 0.0, CLOCK
-        )
-        provider = PROVIDERS[self.backend.provider]
-        return dialect, connect(Way(dialect, provider, call, self.backend.target, record, signatures, CLOCK))
+        backend, provider = self.backend, PROVIDERS[self.backend.provider]
+        dialect = self.client.dialect(backend.model, stream)
+        call = dialect.open(json.dumps(question).encode())
+        dialect.amend(call, settings or Settings(backend.model))
+        record = CallRecord(REQUEST_ID, 1, "selftest", provider.name, dialect.name, CLOCK.now(), 0.0, CLOCK)
+        return dialect, connect(Way(dialect, provider, call, backend.target, record, signatures, CLOCK))
+
+    def tried(self, conversation: str, part: str, test: Test) -> Result:
+        """What comes of a test; one that breaks has a fault, with the place where it broke."""
+        try:
+            faults = tuple(dict.fromkeys(test()))
+        except Exception as exc:  # whatever a translator may raise: that is what is tested
+            frame = traceback.extract_tb(exc.__traceback__)[-1]
+            place = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
+            faults = (f"{type(exc).__name__} at {place}: {exc}",)
+        return Result(self.client.name, self.backend.label, conversation, part, faults)
 
 
 def run(line: Line, talk: Conversation, *, thorough: bool = False) -> Iterator[Result]:
-    """Everything of a conversation that this line can carry; `thorough`: small streams cut in two anywhere."""
-    client, backend = line.client, line.backend
-    if client.mute.keys() & ({"tools"} if talk.ask.tools else set()):
+    """All of a conversation that this line can carry. `thorough`: its streams are cut at every byte."""
+    if talk.ask.tools and "tools" in line.client.mute:
         return
-    ask = replace(talk.ask, model=backend.model)
-
-    def tried(part: str, test: Callable[[], Iterable[str]]) -> Result:
-        return Result(client.name, backend.label, talk.name, part, attempt(test))
-
+    ask = replace(talk.ask, model=line.backend.model)
     for way in WAYS:
         answer = talk.answers.get((line.wire.name, way))
-        if answer is None:
-            continue
-        stream = way == "stream"
-        question = client.wire.ask(ask, stream=stream)
-        yield tried(f"request, {way}", lambda: requested(line, ask, question, stream=stream))
-        yield tried(way, lambda: answered(line, question, answer, stream=stream, thorough=thorough))
-        if talk.results:
-            for bare in (False, True):
-                kind = "bare results" if bare else "results"
-                yield tried(
-                    f"{kind}, {way}",
-                    lambda: gone_on(line, question, answer, list(talk.results), stream=stream, bare=bare),
-                )
+        if answer is not None:
+            question = line.client.wire.ask(ask, stream=way == "stream")
+            turn = Exchange(line, question, answer, stream=way == "stream")
+            for part, test in tests(turn, ask, talk.results, thorough=thorough):
+                yield line.tried(talk.name, f"{part}, {way}", test)
 
 
-def attempt(test: Callable[[], Iterable[str]]) -> tuple[str, ...]:
-    """The faults that a test finds; one that breaks is a fault, with the place where it broke."""
-    try:
-        return tuple(dict.fromkeys(test()))
-    except Exception as exc:  # whatever a translator may raise: that is what is tested
-        frame = traceback.extract_tb(exc.__traceback__)[-1]
-        place = f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
-        return (f"{type(exc).__name__} at {place}: {exc}",)
+def tests(
+    turn: Exchange, ask: Ask, results: tuple[str, ...], *, thorough: bool
+) -> Iterator[tuple[str, Test]]:
+    """What is tried of one exchange, by name."""
+    yield "request", partial(turn.requested, ask)
+    if ask.max_tokens > CAP:
+        yield "settings", turn.limited
+    yield "answer", partial(turn.answered, thorough=thorough)
+    if results:
+        yield "results", partial(turn.gone_on, results, bare=False)
+        yield "bare results", partial(turn.gone_on, results, bare=True)
 
 
-# --- the request ---
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A question on a line, as its client's JSON, and the bytes that the backend answers with."""
 
+    line: Line
+    question: Json
+    answer: bytes
+    stream: bool
 
-def requested(line: Line, ask: Ask, question: Json, *, stream: bool) -> Iterator[str]:
-    """What the backend is not asked."""
-    _, conduit = line.dial(question, stream=stream, signatures=Signatures(CLOCK))
-    yield from unasked(line.client, ask, read(line, conduit), conduit.dropped)
-    assert conduit.request is not None
-    if conduit.request.stream != stream:
-        yield f"stream: {stream} became {conduit.request.stream}"
+    # --- the request ---
+
+    def requested(self, ask: Ask) -> Iterator[str]:
+        """What the backend is not asked."""
+        _, conduit = self._dial(Signatures(CLOCK))
+        yield from unasked(self.line.client, ask, read(self.line, conduit), conduit.dropped)
+        yield from sent(self.line, self.question, conduit)
+        if conduit.request is not None and conduit.request.stream != self.stream:
+            yield f"stream: {self.stream} became {conduit.request.stream}"
+
+    def limited(self) -> Iterator[str]:
+        """What of its client's settings a request does not obey: a system prompt, and a cap on its limit."""
+        settings = Settings(self.line.backend.model, "The house rule.", CAP)
+        _, conduit = self.line.dial(self.question, Signatures(CLOCK), stream=self.stream, settings=settings)
+        asked = read(self.line, conduit)
+        system = [turn.text for turn in asked.turns if turn.role == "system"]
+        first = (system or [turn.text for turn in asked.turns])[0]
+        if not first.startswith(settings.system_prompt):
+            yield f"the system prompt does not come first: {first[:60]!r}"
+        if asked.settings.get("max_tokens") != CAP:
+            yield f"max_tokens: {asked.settings.get('max_tokens')!r}, and not {CAP}"
+
+    # --- the answer ---
+
+    def answered(self, *, thorough: bool) -> Iterator[str]:
+        """What the client does not get of the answer."""
+        client = self.line.client
+        got, failed = self.got(Signatures(CLOCK))
+        held = client.wire.fold(got) if self.stream else body(got)
+        yield from lost(client, self.said(), client.wire.answer(held))
+        if self.line.wire.name == client.name:
+            if not got.startswith(self.answer) and (self.stream or not failed):
+                yield f"the answer is not relayed to the byte: {got[:80]!r}"
+        elif self.stream:
+            yield from client.wire.manners(got)
+        for pieces in cuts(self.answer, thorough=thorough) if self.stream else ():
+            if self.streamed(pieces, Signatures(CLOCK))[0] != got:
+                yield f"cut after {len(pieces[0])} bytes, into {len(pieces)} pieces, it is another answer"
+                break
+
+    def said(self) -> Answer:
+        """What the backend said."""
+        wire = self.line.wire
+        return wire.answer(wire.fold(self.answer) if self.stream else body(self.answer))
+
+    def got(self, signatures: Signatures) -> tuple[bytes, bool]:
+        """What the client gets, and whether it ends in an error."""
+        if self.stream:
+            return self.streamed([self.answer], signatures)
+        dialect, conduit = self._dial(signatures)
+        try:
+            return conduit.whole(self.answer), False
+        except GatewayError as error:
+            return dialect.error(error, REQUEST_ID), True
+
+    def streamed(self, pieces: Iterable[bytes], signatures: Signatures) -> tuple[bytes, bool]:
+        """What the client gets of an answer in pieces, and whether it ends in an error."""
+        dialect, conduit = self._dial(signatures)
+        out: list[bytes] = []
+        try:
+            for piece in pieces:
+                out.extend(conduit.feed(piece))
+            out.extend(conduit.close())
+        except GatewayError as error:
+            out.append(dialect.error_event(error, REQUEST_ID))
+            return b"".join(out), True
+        return b"".join(out), False
+
+    # --- the turn after it ---
+
+    def gone_on(self, results: tuple[str, ...], *, bare: bool) -> Iterator[str]:
+        """What of an answer with calls does not come back to the backend with their results."""
+        line, spoken, signatures = self.line, self.line.client.wire, Signatures(CLOCK)
+        got, _ = self.got(signatures)
+        held = spoken.fold(got) if self.stream else body(got)
+        more = spoken.carry(self.question, held, list(results), bare=bare)
+        _, conduit = line.dial(more, signatures, stream=self.stream)
+        if bare and isinstance(conduit, Relay):  # a relay sends what it is given, and remembers nothing
+            return
+        yield from forgotten(self.said(), read(line, conduit), results, keeps_ids=line.backend.keeps_ids)
+
+    def _dial(self, signatures: Signatures) -> tuple[Dialect, Conduit]:
+        return self.line.dial(self.question, signatures, stream=self.stream)
 
 
 def read(line: Line, conduit: Conduit) -> Asked:
@@ -129,82 +213,16 @@ def read(line: Line, conduit: Conduit) -> Asked:
     return line.wire.asked(body(request.body), request.url.partition("?")[0])
 
 
-# --- the answer ---
-
-
-def answered(line: Line, question: Json, answer: bytes, *, stream: bool, thorough: bool) -> Iterator[str]:
-    """What the client does not get of an answer."""
-    wire, client = line.wire, line.client
-    said = wire.answer(wire.fold(answer) if stream else body(answer))
-    if not stream:
-        got, failed = whole(line, question, answer, Signatures(CLOCK))
-        if line.relayed and got != answer and not failed:
-            yield f"the answer is not relayed to the byte: {got[:80]!r}"
-        yield from lost(client, said, client.wire.answer(body(got)))
-        return
-    got, failed = streamed(line, question, [answer], Signatures(CLOCK))
-    yield from lost(client, said, client.wire.answer(client.wire.fold(got)))
-    if line.relayed:
-        if not got.startswith(answer):
-            yield f"the answer is not relayed to the byte: {got[:80]!r}"
-    elif not failed:
-        yield from client.wire.manners(got)
-    for pieces in cuts(answer, thorough=thorough):
-        if streamed(line, question, pieces, Signatures(CLOCK))[0] != got:
-            yield f"cut after {len(pieces[0])} bytes, into {len(pieces)} pieces, it becomes another answer"
-            break
-
-
-def whole(line: Line, question: Json, answer: bytes, signatures: Signatures) -> tuple[bytes, bool]:
-    """What a client gets of a whole answer, and whether that is an error."""
-    dialect, conduit = line.dial(question, stream=False, signatures=signatures)
-    try:
-        return conduit.whole(answer), False
-    except GatewayError as error:
-        return dialect.error(error, REQUEST_ID), True
-
-
-def streamed(
-    line: Line, question: Json, pieces: Iterable[bytes], signatures: Signatures
-) -> tuple[bytes, bool]:
-    """What a client gets of an answer in pieces, and whether it ends in an error."""
-    dialect, conduit = line.dial(question, stream=True, signatures=signatures)
-    out: list[bytes] = []
-    try:
-        for piece in pieces:
-            out.extend(conduit.feed(piece))
-        out.extend(conduit.close())
-    except GatewayError as error:
-        out.append(dialect.error_event(error, REQUEST_ID))
-        return b"".join(out), True
-    return b"".join(out), False
+def sent(line: Line, question: Json, conduit: Conduit) -> Iterator[str]:
+    """What a relay does not send as it came."""
+    if isinstance(conduit, Relay) and line.backend.exact:
+        yield from unlike(question, body(conduit.request.body), conduit.dropped)
 
 
 def cuts(stream: bytes, *, thorough: bool) -> Iterator[list[bytes]]:
-    """A stream in pieces of 61 bytes; or, if `thorough`, byte by byte, and in two: a small one anywhere."""
-    size = 1 if thorough else 61
+    """A stream in pieces; if `thorough`, of one byte each, and in two: a small one anywhere."""
+    size = 1 if thorough else PIECE
     yield [stream[at : at + size] for at in range(0, len(stream), size)]
     if thorough:
-        for at in range(1, len(stream), 1 if len(stream) <= IN_TWO else len(stream) // 8):
+        for at in range(1, len(stream), 1 if len(stream) <= IN_TWO else len(stream) // 5):
             yield [stream[:at], stream[at:]]
-
-
-# --- the turn after it ---
-
-
-def gone_on(
-    line: Line, question: Json, answer: bytes, results: list[str], *, stream: bool, bare: bool
-) -> Iterator[str]:
-    """What of an answer with calls does not come back to the backend with their results."""
-    wire, spoken, signatures = line.wire, line.client.wire, Signatures(CLOCK)
-    if stream:
-        said = wire.answer(wire.fold(answer))
-        held = spoken.fold(streamed(line, question, [answer], signatures)[0])
-    else:
-        said = wire.answer(body(answer))
-        held = body(whole(line, question, answer, signatures)[0])
-    more = spoken.carry(question, held, results, bare=bare)
-    _, conduit = line.dial(more, stream=stream, signatures=signatures)
-    if bare and isinstance(conduit, Relay):  # a relay sends what it is given, and remembers nothing
-        return
-    yield from forgotten(said, read(line, conduit), tuple(results), keeps_ids=line.backend.keeps_ids)

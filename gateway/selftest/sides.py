@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from gateway.dialects import gemini
+from gateway.dialects.anthropic_messages import AnthropicMessages
 from gateway.dialects.base import Dialect
 from gateway.dialects.openai_chat import OPENAI_CHAT as CHAT
 from gateway.dialects.openai_completions import OPENAI_COMPLETIONS as COMPLETIONS
@@ -37,8 +38,8 @@ WORDS = {"refusal": "has no member for it: its words are text"}
 class Client:
     """One dialect: who speaks it, how it is read here, and what it cannot say, or ask.
 
-    `lacks` is a field of `Said`, `usage.FIELD` or `n` (more than one answer) -> why; a refusal that is lacking
-    is told as text. `mute` is a field of `Ask` -> why.
+    `lacks` is a field of `Said`, `usage.FIELD` or `n` (more than one answer) -> why; a refusal that is
+    lacking is told as text, `refusal.finish` with another reason to stop. `mute` is a field of `Ask` -> why.
     """
 
     wire: Spoken
@@ -83,12 +84,32 @@ CLIENTS: tuple[Client, ...] = (
         mute={"n": "is one answer", "stop": "has no member for it", "seed": "has no member for it"},
     ),
     Client(
+        ANTHROPIC_MESSAGES,
+        lambda model, stream: AnthropicMessages(),
+        lacks={
+            **WORDS,
+            "refusal.finish": "has a reason of its own to stop for it",
+            "n": "is one answer",
+            "images": "has no block for them in answers",
+            "logprobs": "has no member for them",
+        },
+        mute={
+            "n": "is one answer",
+            "seed": "has no member for it",
+            "top_logprobs": "has no member for it",
+        },
+    ),
+    Client(
         GEMINI,
         lambda model, stream: gemini.Gemini(model, stream),
         lacks={**STOP, **WORDS, "usage.written": "counts only what is read from a cache"},
         mute={"parallel_tool_calls": "has no switch for it"},
     ),
 )
+
+
+EXACT = ("openai", "azure", "anthropic", "gemini", "echo")
+"""Backends of an API's own maker: what is relayed to them needs no other spelling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +132,11 @@ class Backend:
         """Where its calls go."""
         return Target(self.base_url, Secret("sk-selftest"), self.model)
 
+    @property
+    def exact(self) -> bool:
+        """Whether requests are relayed as they came; Azure's dated API knows but the older words."""
+        return self.provider in EXACT and "api-version" not in self.base_url
+
     def wire(self, dialect: str) -> str:
         """The API that a client of this dialect is answered by."""
         provider = PROVIDERS[self.provider]
@@ -121,7 +147,7 @@ BACKENDS: tuple[Backend, ...] = (
     Backend("openai", "openai", "gpt-4.1-mini"),
     Backend("openai, thinking", "openai", "gpt-5-mini"),
     Backend("openai, responses only", "openai", "o3-pro"),
-    Backend("openai, completing", "openai", "gpt-3.5-turbo-instruct", only=("openai-completions",)),
+    Backend("openai, completions", "openai", "gpt-3.5-turbo-instruct", only=("openai-completions",)),
     Backend("azure", "azure", "gpt-4.1", "https://resource.openai.azure.com"),
     Backend("azure, dated", "azure", "gpt-4o", "https://resource.openai.azure.com?api-version=2024-02-01"),
     Backend("anthropic", "anthropic", "claude-sonnet-4-5"),
@@ -130,17 +156,13 @@ BACKENDS: tuple[Backend, ...] = (
     Backend("perplexity", "perplexity", "sonar"),
     Backend("xai", "xai", "grok-4.5"),
     Backend("cohere", "cohere", "command-a-reasoning-08-2025"),
-    Backend(
-        "cohere /compatibility", "cohere", "command-a-03-2025", "https://api.cohere.ai/compatibility/v1"
-    ),
+    Backend("cohere /compatibility", "cohere", "command-a-03-2025", "https://api.cohere.ai/compatibility/v1"),
     Backend("ollama", "ollama", "qwen3:8b"),
     Backend("ollama /v1", "ollama", "qwen3:8b", "http://localhost:11434/v1"),
     Backend("lmstudio", "lmstudio", "qwen3-8b"),
     Backend("openai-compatible", "openai-compatible", "qwen3-8b"),
     Backend("deepseek", "openai-compatible", "deepseek-reasoner", "https://api.deepseek.com"),
     Backend("groq", "openai-compatible", "openai/gpt-oss-120b", "https://api.groq.com/openai/v1"),
-    Backend(
-        "openrouter", "openai-compatible", "anthropic/claude-sonnet-4.5", "https://openrouter.ai/api/v1"
-    ),
+    Backend("openrouter", "openai-compatible", "anthropic/claude-sonnet-4.5", "https://openrouter.ai/api/v1"),
     Backend("echo", "echo", "echo"),
 )

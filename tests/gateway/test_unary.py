@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import random
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from gateway.chat import Usage
+from gateway.chat import ChatRequest, File, Image, Message, Part, Text, ToolCall, Usage
 from gateway.clock import ManualClock
 from gateway.conduit import Conduit, Way
 from gateway.dialects.base import EmbeddingDialect
@@ -20,9 +24,10 @@ from gateway.providers import PROVIDERS
 from gateway.providers.base import Target
 from gateway.secret import Secret
 from gateway.signatures import Signatures
-from gateway.unary import count, embed
+from gateway.unary import count, embed, estimated_tokens
 from gateway.usage import CallRecord
 from tests.recordings import Interaction, interactions
+from tests.test_damaged_answers import damaged
 
 SIGNATURES = Signatures(ManualClock())
 
@@ -136,6 +141,29 @@ def test_a_backend_without_embeddings_refuses(backend: str) -> None:
     assert caught.value.status == 400
 
 
+ANSWERS: list[tuple[str, dict[str, Any]]] = [
+    ("openai", OPENAI_ANSWER),
+    ("perplexity", {"data": [{"embedding": "gH8=", "index": at} for at in (0, 1)], "usage": {}}),
+    ("gemini", {**GEMINI_ANSWER, "usageMetadata": {"promptTokenCount": 4}}),
+    ("ollama", {"embeddings": VECTORS, "prompt_eval_count": 4}),
+    ("cohere", {"embeddings": {"float": VECTORS}, "meta": {"billed_units": {"input_tokens": 4}}}),
+]
+
+
+@pytest.mark.parametrize(("backend", "answer"), ANSWERS, ids=[backend for backend, _ in ANSWERS])
+@pytest.mark.parametrize("encoding", ["float", "base64"])
+@settings(max_examples=60)
+@given(chance=st.randoms(use_true_random=False))
+def test_a_damaged_answer_is_read_or_refused(
+    backend: str, answer: dict[str, Any], encoding: str, chance: random.Random
+) -> None:
+    conduit, _ = embedding(backend, {"model": "e", "input": ["a", "b"], "encoding_format": encoding})
+    whole = json.loads(conduit.whole(dumps(answer)))
+    assert len(whole["data"]) == 2
+    with suppress(GatewayError):
+        conduit.whole(json.dumps(damaged(answer, chance)).encode())
+
+
 def test_they_are_never_streamed() -> None:
     conduit, _ = embedding("openai", ASKED)
     with pytest.raises(NotImplementedError):
@@ -185,3 +213,17 @@ def test_where_a_backend_cannot_count_an_estimate_answers_without_it() -> None:
     assert 25 <= json.loads(conduit.whole(b""))["totalTokens"] <= 50
     account.finish()
     assert account.usage == Usage()
+
+
+@pytest.mark.parametrize(
+    ("parts", "least", "most"),
+    [
+        ((Text("x" * 400),), 100, 110),
+        ((Image(data="x" * 4_000_000, media_type="image/png"),), 900, 1100),
+        ((File("x" * 4_000_000, "application/pdf"),), 2900, 3100),
+        ((File(text="x" * 400),), 100, 110),
+        ((ToolCall("id", "name", "x" * 396),), 100, 110),
+    ],
+)
+def test_an_estimate_weighs_text_and_not_pictures(parts: tuple[Part, ...], least: int, most: int) -> None:
+    assert least <= estimated_tokens(ChatRequest("m", (Message("user", parts),))) <= most

@@ -114,6 +114,7 @@ async def test_pages_of_a_list_follow_each_other(tmp_path: Path) -> None:
         bad = await gateway.fetch("GET", "/v1/models?limit=x", headers)
     assert [row["id"] for page in (first, second) for row in page["data"]] == ["a", "b", "c"]
     assert (first["has_more"], second["has_more"]) == (True, False)
+    assert bad.headers["request-id"] == bad.headers["x-request-id"]
     assert (bad.status, bad.json["type"], bad.json["error"]["type"]) == (
         400,
         "error",

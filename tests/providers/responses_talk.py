@@ -29,10 +29,10 @@ def native(response: dict[str, Any]) -> dict[str, Any]:
             said["reasoning"] += [part["text"] for part in [*item["summary"], *parts]]
             said["encrypted"] += [item["encrypted_content"]] if item.get("encrypted_content") else []
         elif item["type"] == "function_call":
-            said["calls"].append((item["call_id"], item["name"], json.loads(item["arguments"] or "{}")))
+            said["calls"].append((item["call_id"], item["name"], value(item["arguments"])))
         elif item["type"] == "custom_tool_call":
             said["calls"].append((item["call_id"], item["name"], item["input"]))
-        elif item["type"] != "image_generation_call":
+        elif item["type"] != "image_generation_call" or not item.get("result"):
             said["own"].append(json.dumps(item, sort_keys=True))
     why = (response.get("incomplete_details") or {}).get("reason")
     finish = {"max_output_tokens": "length", "content_filter": "content_filter"}.get(why)
@@ -41,11 +41,20 @@ def native(response: dict[str, Any]) -> dict[str, Any]:
     return {**joined(said), "finish": finish, "usage": native_usage(response["usage"])}
 
 
+def value(arguments: str) -> Any:
+    """A call's arguments as a value, or as they are where the answer was cut off inside of them."""
+    try:
+        return json.loads(arguments or "{}")
+    except ValueError:
+        return arguments
+
+
 def joined(said: dict[str, Any]) -> dict[str, Any]:
-    """Texts in one, without the blank lines between the parts of a thought; hosted items in no order."""
+    """Texts in one, without the blank lines between the parts of a thought; what comes whole in no order."""
     whole = {name: "".join(said[name]) for name in ("text", "refusal")}
     thought = "".join(said["reasoning"]).replace("\n\n", "")
-    return {**said, **whole, "reasoning": thought, "own": sorted(said["own"])}
+    unordered = {name: sorted(said[name]) for name in ("own", "encrypted")}
+    return {**said, **whole, **unordered, "reasoning": thought}
 
 
 def native_usage(usage: dict[str, Any] | None) -> tuple[int, ...] | None:
@@ -57,12 +66,13 @@ def native_usage(usage: dict[str, Any] | None) -> tuple[int, ...] | None:
 
 
 def streamed(sse: bytes) -> dict[str, Any]:
-    """The whole response that ends a stream, with what was encrypted as its item had it: each time it is new."""
+    """The whole response that ends a stream, with what was encrypted as its item had it, for it changes."""
     given = events(sse)
     response: dict[str, Any] = given[-1]["response"]
-    for step in given:
-        if step["type"] == "response.output_item.done" and "encrypted_content" in step["item"]:
-            response["output"][step["output_index"]]["encrypted_content"] = step["item"]["encrypted_content"]
+    done = {step["output_index"]: step["item"] for step in given if step["type"].endswith("output_item.done")}
+    for at, item in enumerate(response["output"]):
+        if "encrypted_content" in done.get(at, {}):
+            item["encrypted_content"] = done[at]["encrypted_content"]
     return response
 
 

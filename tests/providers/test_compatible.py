@@ -138,16 +138,18 @@ HOSTED: list[Case] = [
     (DEEPSEEK, "deepseek-v4-pro", effort("max"), ..., ()),
     (DEEPSEEK, "deepseek-v4-pro", REQUIRED, {"tools": [TOOL]}, CHOICE),
     (DEEPSEEK, "deepseek-chat", REQUIRED, ..., ()),
-    (DEEPSEEK, "deepseek-v4-pro", {"tools": [TOOL], "tool_choice": F, "thinking": {"type": "disabled"}}, ..., ()),
+    (DEEPSEEK, "deepseek-v4-pro", {**REQUIRED, **OFF}, ..., ()),
     (GROQ, "llama-3.3-70b", {"n": 1, "reasoning_effort": "none"}, {"n": 1}, ()),
-    (GROQ, "llama-3.3-70b", {"n": 2, "logprobs": True, "logit_bias": {"1": 1}}, {}, ("logit_bias", "logprobs", "n")),
+    (GROQ, "llama-3.3-70b", {"n": 2, "logprobs": True, "logit_bias": {"1": 1}}, {},
+     ("logit_bias", "logprobs", "n")),
     (GROQ, "openai/gpt-oss-120b", effort("minimal"), effort("low"), EFFORT),
     (GROQ, "qwen/qwen3-32b", effort("default"), ..., ()),
     (GROQ, "qwen/qwen3-32b", effort("high"), {}, EFFORT),
     ("openrouter.ai", "anthropic/claude-sonnet-4.6",
      {"max_completion_tokens": 5, "transforms": [], "stop": ["a"]}, ..., ()),
     ("router.huggingface.co", "org/model:provider", LIMIT, {"max_tokens": 5}, ()),
-    (CEREBRAS, "llama-3.3-70b", {"presence_penalty": 1, "parallel_tool_calls": True}, {}, ("parallel_tool_calls", "presence_penalty")),
+    (CEREBRAS, "llama-3.3-70b", {"presence_penalty": 1, "parallel_tool_calls": True}, {},
+     ("parallel_tool_calls", "presence_penalty")),
     (CEREBRAS, "gpt-oss-120b", effort("none"), effort("low"), EFFORT),
     (CEREBRAS, "zai-glm-4.7", effort("none"), ..., ()),
     ("api.z.ai", "glm-4.7", {"reasoning_effort": "none", "max_completion_tokens": 5},
@@ -183,7 +185,8 @@ def test_a_known_host_alone_is_address_enough(host: str) -> None:
 
 
 def test_an_unknown_servers_body_is_relayed_to_the_byte() -> None:
-    body = b'{"model":"m","messages":[{"role":"developer","content":"\\u00e9"}],"seed":12345678901234567890,"x":1.10}'
+    said = b'[{"role":"developer","content":"\\u00e9"}]'
+    body = b'{"model":"m","messages":' + said + b',"seed":12345678901234567890,"x":1.10}'
     provider = OpenAI("openai-compatible", COMPATIBLE["openai-compatible"])
     target = Target("https://llm.example/v1", None, "m")
     assert provider.at(target) is provider
@@ -222,7 +225,10 @@ RESULT = {"role": "tool", "tool_call_id": "a1B2c3D4e", "content": "1"}
             [HI, answer(content="a"), {"role": "system", "content": "s"}, HI],
             [{"role": "system", "content": "s"}, HI, answer(content="a"), HI],
         ),
-        ([HI, answer(content="a", refusal=None, annotations=[], reasoning_content="r"), HI], [HI, answer(content="a"), HI]),
+        (
+            [HI, answer(content="a", refusal=None, annotations=[], reasoning_content="r"), HI],
+            [HI, answer(content="a"), HI],
+        ),
         ([HI, answer(content=None, refusal="No."), HI], [HI, answer(content="No."), HI]),
         ([{**HI, "metadata": {}, "tool_calls": None}], [HI]),
     ],

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from gateway.chat import (
-    Audio,
     ChatRequest,
-    File,
-    Image,
     Message,
     Opaque,
-    Part,
     Reasoning,
-    Refusal,
     ResponseFormat,
     Text,
-    Thinking,
     Tool,
-    ToolCall,
     ToolChoice,
 )
 from gateway.dialects.openai_chat import OPENAI_CHAT
-from gateway.errors import UnsupportedParameter
+from gateway.providers.compatible import COMPATIBLE, HOSTS, OPENROUTER
+from gateway.providers.openai import GENUINE
 from gateway.providers.openai_request import translate
+from gateway.providers.openai_server import Differences
 from tests.recordings import Interaction, interactions
 
 HI = (Message("user", (Text("Hi"),)),)
@@ -106,85 +102,9 @@ def message_meaning(message: dict[str, Any]) -> dict[str, Any]:
 def test_a_recorded_request_survives_the_canonical_form(recorded: Interaction) -> None:
     asked = recorded.request["body"]
     call = OPENAI_CHAT.open(json.dumps(asked).encode())
-    built, dropped = translate(OPENAI_CHAT.read(call), "m")
+    built, dropped = translate(OPENAI_CHAT.read(call), "m", HOSTS.get(recorded.host, Differences()))
     assert meaning(json.loads(json.dumps(built))) == meaning(asked)
     assert dropped == []
-
-
-def message(*parts: Part, role: Any = "user", **fields: Any) -> list[dict[str, Any]]:
-    """One message as it is sent."""
-    sent: list[dict[str, Any]] = translate(ChatRequest("m", (Message(role, parts, **fields),)), "m")[0][
-        "messages"
-    ]
-    return sent
-
-
-@pytest.mark.parametrize(
-    ("part", "sent"),
-    [
-        (Text("a"), "a"),
-        (
-            Image(url="https://x/a.png", detail="low"),
-            {"type": "image_url", "image_url": {"url": "https://x/a.png", "detail": "low"}},
-        ),
-        (
-            Image(data="QQ==", media_type="image/png"),
-            {"type": "image_url", "image_url": {"url": "data:image/png;base64,QQ=="}},
-        ),
-        (Audio("QQ==", "wav"), {"type": "input_audio", "input_audio": {"data": "QQ==", "format": "wav"}}),
-        (File(file_id="file-1"), {"type": "file", "file": {"file_id": "file-1"}}),
-        (
-            File("QQ==", "application/pdf", filename="a.pdf"),
-            {"type": "file", "file": {"file_data": "data:application/pdf;base64,QQ==", "filename": "a.pdf"}},
-        ),
-        (File(text="plain"), {"type": "text", "text": "plain"}),
-        (Opaque("openai-chat", {"type": "video_url"}), {"type": "video_url"}),
-    ],
-)
-def test_every_part_in_openais_words(part: Part, sent: Any) -> None:
-    assert message(part) == [{"role": "user", "content": sent if isinstance(sent, str) else [sent]}]
-
-
-@pytest.mark.parametrize(
-    "part", [File(url="https://x/a.pdf"), Image(file_id="f"), Opaque("gemini", {"executableCode": {}})]
-)
-def test_a_part_without_a_word_is_refused(part: Part) -> None:
-    with pytest.raises(UnsupportedParameter):
-        message(part)
-
-
-def test_an_assistants_turn_keeps_text_calls_refusal_and_plain_thoughts() -> None:
-    call = ToolCall("c", "weather", '{"city":"Paris"}')
-    foreign = Thinking("signed elsewhere", "c2ln", origin="anthropic")
-    assert message(Thinking("Hm."), foreign, Text("Looking."), call, role="assistant") == [
-        {
-            "role": "assistant",
-            "content": "Looking.",
-            "reasoning_content": "Hm.",
-            "tool_calls": [
-                {
-                    "id": "c",
-                    "type": "function",
-                    "function": {"name": "weather", "arguments": '{"city":"Paris"}'},
-                }
-            ],
-        }
-    ]
-    assert message(call, role="assistant")[0]["content"] is None
-    assert message(Refusal("No."), role="assistant") == [
-        {"role": "assistant", "content": "", "refusal": "No."}
-    ]
-    assert message(ToolCall("c", "patch", "*** x", custom=True), role="assistant")[0]["tool_calls"] == [
-        {"id": "c", "type": "custom", "custom": {"name": "patch", "input": "*** x"}}
-    ]
-
-
-def test_a_picture_in_a_tools_result_follows_it() -> None:
-    result = (Text("see"), Image(url="https://x/a.png"))
-    assert message(*result, role="tool", tool_call_id="c") == [
-        {"role": "tool", "tool_call_id": "c", "content": "see"},
-        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x/a.png"}}]},
-    ]
 
 
 @pytest.mark.parametrize(
@@ -249,3 +169,159 @@ def test_what_has_no_word_is_named() -> None:
     body, dropped = translate(ChatRequest("m", HI, tools=(hosted,), top_k=3), "m")
     assert sorted(dropped) == ["tools.web_search", "top_k"]
     assert "tools" not in body
+
+
+def asked(
+    model: str = "m", differs: Differences = GENUINE, **fields: Any
+) -> tuple[dict[str, Any], list[str]]:
+    """What is sent beside the messages, and what is named."""
+    body, dropped = translate(ChatRequest(model, HI, **fields), model, differs)
+    return {name: value for name, value in body.items() if name not in ("model", "messages")}, dropped
+
+
+PLAIN = COMPATIBLE["openai-compatible"]
+
+
+@pytest.mark.parametrize(
+    ("differs", "extra", "sent", "dropped"),
+    [
+        (GENUINE, {"verbosity": "low", "store": True, "metadata": {"a": "b"}}, ..., []),
+        (GENUINE, {"metadata": {"a": "b"}}, {}, ["metadata"]),  # refused where nothing is stored
+        (GENUINE, {"context_management": {}, "container": "c"}, {}, ["context_management", "container"]),
+        (GENUINE, {"store": False}, ..., []),
+        (PLAIN, {"store": False, "metadata": {}}, {}, []),
+        (PLAIN, {"prompt_cache_key": "k", "min_p": 0.1}, {"prompt_cache_key": "k"}, ["min_p"]),
+        (OPENROUTER, {"provider": {"order": ["x"]}, "transforms": []}, ..., []),
+        (GENUINE, {"safety_identifier": "u" * 65}, {"safety_identifier": "...64"}, []),
+    ],
+)
+def test_other_members_pass_where_the_server_knows_them(
+    differs: Differences, extra: dict[str, Any], sent: Any, dropped: list[str]
+) -> None:
+    got, named = asked(differs=differs, extra=extra)
+    if sent == {"safety_identifier": "...64"}:
+        assert len(got["safety_identifier"]) == 64
+    else:
+        assert got == (extra if sent is ... else sent)
+    assert named == dropped
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "sent", "dropped"),
+    [
+        ("gpt-4o", {"temperature": 0.5, "top_p": 0.5}, ..., []),
+        ("gpt-5", {"temperature": 1}, {}, []),  # what it does unasked
+        ("gpt-5", {"temperature": 0.5, "top_p": 1, "presence_penalty": 0}, {}, ["temperature"]),
+        ("gpt-5", {"logprobs": True, "top_logprobs": 2, "seed": 1},
+         {"seed": 1}, ["logprobs", "top_logprobs"]),
+        ("gpt-5", {"stop": ("a",)}, {}, ["stop"]),
+        ("gpt-5.1", {"temperature": 0.5}, ..., []),
+        ("gpt-5.1", {"temperature": 0.5, "reasoning": Reasoning("low")},
+         {"reasoning_effort": "low"}, ["temperature"]),
+        ("gpt-5.5", {"top_p": 0.5}, {}, ["top_p"]),
+        ("gpt-5.5", {"top_p": 0.5, "reasoning": Reasoning("none")},
+         {"top_p": 0.5, "reasoning_effort": "none"}, []),
+        ("o3", {"reasoning": Reasoning("none")}, {"reasoning_effort": "low"}, ["reasoning_effort"]),
+        ("o3", {"reasoning": Reasoning("xhigh")}, {"reasoning_effort": "high"}, ["reasoning_effort"]),
+        ("gpt-5", {"reasoning": Reasoning("minimal")}, {"reasoning_effort": "minimal"}, []),
+        ("gpt-5.6", {"reasoning": Reasoning("minimal")}, {"reasoning_effort": "low"}, ["reasoning_effort"]),
+        ("gpt-5.6", {"reasoning": Reasoning("max")}, {"reasoning_effort": "max"}, []),
+        ("gpt-4o", {"reasoning": Reasoning("high")}, {}, ["reasoning_effort"]),
+        ("gpt-4o", {"reasoning": Reasoning("none")}, {}, []),
+        ("gpt-4o", {"reasoning": Reasoning(budget_tokens=-1)}, {}, []),
+        ("my-deployment", {"temperature": 0.5, "reasoning": Reasoning("max")},
+         {"temperature": 0.5, "reasoning_effort": "max"}, []),
+    ],
+)  # fmt: skip
+def test_a_thinking_model_gets_nothing_that_it_refuses(
+    model: str, fields: dict[str, Any], sent: Any, dropped: list[str]
+) -> None:
+    assert asked(model, **fields) == (fields if sent is ... else sent, dropped)
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [("gpt-4o", "max_tokens"), ("llama", "max_tokens"), ("gpt-5-mini", "max_completion_tokens")],
+)
+def test_the_limit_goes_by_the_name_that_all_servers_know(model: str, name: str) -> None:
+    assert asked(model, PLAIN, max_tokens=5)[0] == {name: 5}
+    assert asked(model, max_tokens=5)[0] == {"max_completion_tokens": 5}
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "sent", "dropped"),
+    [
+        (Reasoning("high"), {"effort": "high"}, []),
+        (Reasoning(budget_tokens=2000, visible=False), {"max_tokens": 2000, "exclude": True}, []),
+        (Reasoning(budget_tokens=0), {"effort": "none"}, []),
+        (Reasoning("max"), {"effort": "xhigh"}, ["reasoning_effort"]),
+        (Reasoning(visible=True), None, []),
+    ],
+)
+def test_openrouter_knows_budgets(reasoning: Reasoning, sent: Any, dropped: list[str]) -> None:
+    body, named = asked(differs=OPENROUTER, reasoning=reasoning)
+    assert (body.get("reasoning"), named) == (sent, dropped)
+    assert asked(differs=OPENROUTER, top_k=3) == ({"top_k": 3}, [])
+
+
+def test_openai_takes_four_stop_strings() -> None:
+    assert asked(stop=("a", "b", "c", "d", "e")) == ({"stop": ["a", "b", "c", "d"]}, ["stop"])
+    assert asked(differs=PLAIN, stop=("a", "b", "c", "d", "e"))[1] == []
+
+
+def test_a_long_name_of_a_user_gives_way_to_a_short_one() -> None:
+    sent = [asked(user=user)[0]["user"] for user in ("u" * 64, "u" * 65, "u" * 65, "u" * 66)]
+    assert sent[0] == "u" * 64
+    assert len(sent[1]) == 64 and sent[1] == sent[2] != sent[3]
+
+
+def test_what_goes_with_tools_goes_only_with_tools() -> None:
+    sent, dropped = asked(parallel_tool_calls=False, tool_choice=ToolChoice("auto"))
+    assert (sent, dropped) == ({}, [])
+    assert asked(tool_choice=ToolChoice("required"))[1] == ["tool_choice"]
+
+
+def test_a_choice_of_some_tools_is_made_by_sending_no_others() -> None:
+    tools = (WEATHER, replace(WEATHER, name="time"), replace(WEATHER, name="news"))
+    sent, _ = asked(differs=PLAIN, tools=tools, tool_choice=ToolChoice("auto", ("time", "news")))
+    assert [tool["function"]["name"] for tool in sent["tools"]] == ["time", "news"]
+    assert sent["tool_choice"] == "auto"
+    named, _ = asked(differs=PLAIN, tools=tools, tool_choice=ToolChoice("required", ("time",)))
+    assert (len(named["tools"]), named["tool_choice"]["function"]["name"]) == (3, "time")
+
+
+def test_a_free_text_tool_is_a_function_where_the_server_is_not_openai() -> None:
+    patch = Tool("patch", custom={"name": "patch", "format": {"type": "text"}})
+    assert asked(tools=(patch,))[0]["tools"][0]["type"] == "custom"
+    assert asked(tools=(patch,), tool_choice=ToolChoice("required", ("patch",)))[0]["tool_choice"] == {
+        "type": "custom",
+        "custom": {"name": "patch"},
+    }
+    (lowered,) = asked(differs=PLAIN, tools=(patch,))[0]["tools"]
+    assert lowered["function"]["parameters"]["required"] == ["input"]
+
+
+def test_a_tool_without_parameters_has_empty_ones_and_hints_go_where_they_are_known() -> None:
+    bare = Tool("now", cache_control={"type": "ephemeral"})
+    assert asked(tools=(bare,))[0]["tools"] == [{"type": "function", "function": {"name": "now"}}]
+    (sent,) = asked(differs=OPENROUTER, tools=(bare,))[0]["tools"]
+    assert sent["function"]["parameters"] == {"type": "object", "properties": {}}
+    assert sent["cache_control"] == {"type": "ephemeral"}
+
+
+def test_an_answer_in_json_is_asked_for_in_words_too() -> None:
+    wanted = ResponseFormat("json_object")
+    body, _ = translate(ChatRequest("m", HI, response_format=wanted), "m")
+    assert [message["role"] for message in body["messages"]] == ["system", "user"]
+    said = (Message("user", (Text("Give me JSON."),)),)
+    body, _ = translate(ChatRequest("m", said, response_format=wanted), "m")
+    assert len(body["messages"]) == 1
+
+
+def test_a_schemas_name_is_one_that_is_taken() -> None:
+    wanted = ResponseFormat("json_schema", "City of light", {"type": "object"})
+    assert asked(response_format=wanted)[0]["response_format"]["json_schema"]["name"] == "City_of_light"
+
+
+def test_anthropics_tiers_are_openais() -> None:
+    assert asked(service_tier="standard_only")[0] == {"service_tier": "default"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, get_args
 
@@ -10,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat_model import ChatModel
+from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
 from openai.types.shared.responses_model import ResponsesModel
+from pydantic import TypeAdapter
 
 from gateway.chat import (
     Audio,
@@ -45,7 +48,7 @@ FUNCTION = Tool("f", "does", SCHEMA)
 GRAMMAR = {"syntax": "lark", "definition": "start: /a/"}
 
 
-def asked(*messages: Message, model: str = "gpt-4o", **others: Any) -> dict[str, Any]:
+def asked(*messages: Message, model: str = "any", **others: Any) -> dict[str, Any]:
     """The body of a request that loses nothing."""
     body, dropped = translate(ChatRequest("m", messages or (HI,), **others), model)
     assert dropped == []
@@ -169,6 +172,25 @@ def test_a_thought_that_came_by_way_of_openrouter_goes_back() -> None:
     assert item == {"type": "reasoning", "summary": [], "encrypted_content": "sealed"}
 
 
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        (Opaque("anthropic", {"type": "server_tool_use", "id": "s"}), "messages.server_tool_use"),
+        (Opaque("gemini", {"executableCode": {}}), "messages.executableCode"),
+        (Audio("aGk=", "wav"), "messages.audio"),
+    ],
+)
+def test_what_the_model_said_without_a_word_for_it_is_left_out_and_named(part: Any, name: str) -> None:
+    body, dropped = translate(ChatRequest("m", (Message("assistant", (part, Text("Hi"))),)), "any")
+    assert (body["input"], dropped) == ([{"role": "assistant", "content": "Hi"}], [name])
+
+
+def test_a_result_that_reports_a_failure_says_so() -> None:
+    for words in ("no such file", "Error: no such file"):
+        (item,) = said("tool", Text(words), tool_call_id="c", is_error=True)
+        assert item["output"] == "Error: no such file"
+
+
 def test_a_picture_that_the_model_made_goes_back_as_one_that_it_sees() -> None:
     made = said("assistant", Text("Here:"), Image(data="aGk=", media_type="image/png"))
     assert [item["role"] for item in made] == ["assistant", "user"]
@@ -185,7 +207,7 @@ def test_the_result_of_a_custom_tool_is_of_its_own_type() -> None:
 
 
 def test_names_of_speakers_are_named_as_dropped() -> None:
-    body, dropped = translate(ChatRequest("m", (Message("user", (Text("Hi"),), name="Ann"),)), "gpt-4o")
+    body, dropped = translate(ChatRequest("m", (Message("user", (Text("Hi"),), name="Ann"),)), "any")
     assert dropped == ["name"] and body["input"] == [{"role": "user", "content": "Hi"}]
 
 
@@ -193,7 +215,7 @@ def test_names_of_speakers_are_named_as_dropped() -> None:
 
 
 def test_nothing_is_kept_at_the_backend() -> None:
-    assert asked() == {"model": "gpt-4o", "input": [{"role": "user", "content": "Hi"}], "store": False}
+    assert asked() == {"model": "any", "input": [{"role": "user", "content": "Hi"}], "store": False}
 
 
 @pytest.mark.parametrize(
@@ -203,14 +225,12 @@ def test_nothing_is_kept_at_the_backend() -> None:
         ({"max_tokens": 500}, {"max_output_tokens": 500}),
         ({"temperature": 0.5, "top_p": 0.2}, {"temperature": 0.5, "top_p": 0.2}),
         ({"user": "u", "service_tier": "flex"}, {"user": "u", "service_tier": "flex"}),
-        ({"parallel_tool_calls": False}, {"parallel_tool_calls": False}),
         ({"n": 1}, {}),
         ({"logprobs": False}, {}),
         (
             {"logprobs": True, "top_logprobs": 3},
             {"top_logprobs": 3, "include": ["message.output_text.logprobs"]},
         ),
-        ({"response_format": ResponseFormat("json_object")}, {"text": {"format": {"type": "json_object"}}}),
         (
             {"response_format": ResponseFormat("json_schema", "s", SCHEMA, True, "d")},
             {
@@ -274,8 +294,11 @@ def test_every_parameter_that_has_a_word(given: dict[str, Any], built: dict[str,
     [
         ("o3-pro", ["reasoning.encrypted_content"]),
         ("gpt-5-codex", ["reasoning.encrypted_content"]),
-        ("computer-use-preview", None),
+        ("gpt-5.3-codex", ["reasoning.encrypted_content"]),
+        ("gpt-5", ["reasoning.encrypted_content"]),
+        ("gpt-5.4", None),
         ("gpt-4o", None),
+        ("any", None),
     ],
 )
 def test_a_model_that_always_thinks_is_asked_for_what_goes_back(
@@ -291,7 +314,7 @@ def test_a_model_that_always_thinks_is_asked_for_what_goes_back(
         {"stop": ("END",)},
         {"seed": 0},
         {"presence_penalty": 0.5},
-        {"frequency_penalty": 0.0},
+        {"frequency_penalty": 0.1},
         {"logit_bias": {"5": 1}},
         {"extra": {"prediction": {"type": "content", "content": "x"}}},
         {"extra": {"previous_response_id": "resp_1"}},
@@ -299,19 +322,108 @@ def test_a_model_that_always_thinks_is_asked_for_what_goes_back(
     ],
 )
 def test_every_parameter_that_has_none_is_named(given: dict[str, Any]) -> None:
-    body, dropped = translate(ChatRequest("m", (HI,), **given), "gpt-4o")
+    body, dropped = translate(ChatRequest("m", (HI,), **given), "any")
     assert body == asked()
     assert dropped == [*(given.get("extra") or given)]
 
 
+def test_what_everybody_gets_is_not_named() -> None:
+    given = {"presence_penalty": 0, "frequency_penalty": 0.0, "logit_bias": {}, "n": 1, "seed": None}
+    assert asked(**given, extra={"modalities": ["text"]}) == asked()
+
+
+THINKING = {"include": ["reasoning.encrypted_content"]}
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "built", "lost"),
+    [
+        ("gpt-5-pro", {"temperature": 0.5, "top_p": 1}, THINKING, ["temperature"]),
+        ("gpt-5-pro", {"logprobs": True, "top_logprobs": 2}, THINKING, ["top_logprobs", "logprobs"]),
+        (
+            "gpt-5-pro",
+            {"reasoning": Reasoning("low")},
+            {"reasoning": {"effort": "high"}, **THINKING},
+            ["reasoning_effort"],
+        ),
+        (
+            "gpt-5-pro",
+            {"reasoning": Reasoning("none")},
+            {"reasoning": {"effort": "high"}, **THINKING},
+            ["reasoning_effort"],
+        ),
+        (
+            "gpt-5.4",
+            {"reasoning": Reasoning("none"), "temperature": 0.5},
+            {"reasoning": {"effort": "none"}, "temperature": 0.5},
+            [],
+        ),
+        ("gpt-4o", {"reasoning": Reasoning("low")}, {}, ["reasoning_effort"]),
+        ("gpt-4o", {"reasoning": Reasoning("none")}, {}, []),
+        (
+            "any",
+            {"reasoning": Reasoning(budget_tokens=-1, visible=True)},
+            {"reasoning": {"summary": "auto"}, **THINKING},
+            [],
+        ),
+    ],
+)
+def test_a_models_own_rules_hold(
+    model: str, given: dict[str, Any], built: dict[str, Any], lost: list[str]
+) -> None:
+    body, dropped = translate(ChatRequest("m", (HI,), **given), model)
+    plain, _ = translate(ChatRequest("m", (HI,)), "any")
+    assert (body, dropped) == ({**plain, "model": model, **built}, lost)
+
+
+def test_json_is_spoken_of_where_it_is_asked_for() -> None:
+    wanted = ResponseFormat("json_object")
+    said = {"role": "system", "content": "Answer in JSON."}
+    body = asked(response_format=wanted)
+    assert body["text"] == {"format": {"type": "json_object"}}
+    assert body["input"] == [said, {"role": "user", "content": "Hi"}]
+    spoken = asked(Message("user", (Text("As json, please"),)), response_format=wanted)
+    assert spoken["input"] == [{"role": "user", "content": "As json, please"}]
+
+
+@pytest.mark.parametrize(
+    ("model", "parallel", "built", "lost"),
+    [
+        ("any", False, {"parallel_tool_calls": False}, []),
+        ("gpt-5-pro", True, {"parallel_tool_calls": True}, []),
+        ("o3-pro", True, {}, []),
+        ("o3-pro", False, {}, ["parallel_tool_calls"]),
+    ],
+)
+def test_parallel_calls_are_spoken_of_beside_tools(
+    model: str, parallel: bool, built: dict[str, Any], lost: list[str]
+) -> None:
+    request = ChatRequest("m", (HI,), tools=(FUNCTION,), parallel_tool_calls=parallel)
+    body, dropped = translate(request, model)
+    assert ({name: body[name] for name in body if name == "parallel_tool_calls"}, dropped) == (built, lost)
+    assert "parallel_tool_calls" not in asked(parallel_tool_calls=parallel)
+
+
+def test_long_names_give_way_to_short_ones_that_are_always_the_same() -> None:
+    body = asked(
+        HI,
+        Message("assistant", (ToolCall("c" * 99, "f"),)),
+        Message("tool", (Text("done"),), tool_call_id="c" * 99),
+        user="u" * 99,
+        extra={"safety_identifier": "u" * 99},
+    )
+    assert body["input"][1]["call_id"] == body["input"][2]["call_id"] != "c" * 99
+    assert body["user"] == body["safety_identifier"] and len(body["user"]) == 64
+
+
 def test_a_limit_below_what_openai_takes_is_raised_and_named() -> None:
-    body, dropped = translate(ChatRequest("m", (HI,), max_tokens=5), "gpt-4o")
+    body, dropped = translate(ChatRequest("m", (HI,), max_tokens=5), "any")
     assert (body["max_output_tokens"], dropped) == (16, ["max_tokens"])
 
 
 def test_several_answers_are_refused() -> None:
     with pytest.raises(UnsupportedParameter) as caught:
-        translate(ChatRequest("m", (HI,), n=2), "gpt-4o")
+        translate(ChatRequest("m", (HI,), n=2), "any")
     assert caught.value.param == "n"
 
 
@@ -358,11 +470,14 @@ def test_every_kind_of_tool(tool: Tool, built: dict[str, Any]) -> None:
     assert asked(tools=(tool,))["tools"] == [built]
 
 
+def test_a_call_that_was_required_of_no_tool_is_named() -> None:
+    _, dropped = translate(ChatRequest("m", (HI,), tool_choice=ToolChoice("required")), "any")
+    assert dropped == ["tool_choice"]
+
+
 def test_another_providers_own_tool_is_named_as_dropped() -> None:
     tool = Tool("bash", hosted=Opaque("anthropic", {"type": "bash_20250124"}))
-    body, dropped = translate(
-        ChatRequest("m", (HI,), tools=(tool,), tool_choice=ToolChoice("auto")), "gpt-4o"
-    )
+    body, dropped = translate(ChatRequest("m", (HI,), tools=(tool,), tool_choice=ToolChoice("auto")), "any")
     assert body == asked() and dropped == ["tools.bash"]
 
 
@@ -375,7 +490,7 @@ def test_another_providers_own_tool_is_named_as_dropped() -> None:
         (ToolChoice("required", ("f",)), {"type": "function", "name": "f"}),
         (ToolChoice("required", ("g",)), {"type": "custom", "name": "g"}),
         (ToolChoice("required", ("web_search",)), {"type": "web_search"}),
-        (ToolChoice("required", ("unknown",)), {"type": "function", "name": "unknown"}),
+        (ToolChoice("required", ("unknown",)), "required"),
         (
             ToolChoice("auto", ("f", "g")),
             {
@@ -403,6 +518,19 @@ def test_what_the_client_gave_is_not_changed() -> None:
     )
     assert translate(request, "gpt-5") == translate(request, "gpt-5")
     assert include == ["a"] and custom["format"] == {"type": "grammar", "grammar": GRAMMAR}
+
+
+OFFICIAL: TypeAdapter[Any] = TypeAdapter(ResponseCreateParamsNonStreaming)
+
+
+@pytest.mark.parametrize("recorded", interactions("openai", "azure", "groq", api="chat.completions"))
+def test_a_recorded_chat_becomes_what_the_official_sdk_would_send(recorded: Interaction) -> None:
+    call = OPENAI_CHAT.open(json.dumps(recorded.request["body"]).encode())
+    request = replace(OPENAI_CHAT.read(call), stream=False, n=None)
+    if any(isinstance(part, Audio) for said in request.messages for part in said.parts):
+        return  # which the SDK's types have no word for
+    body, _ = translate(request, "any")
+    assert OFFICIAL.validate_python(body)
 
 
 # --- which models ---

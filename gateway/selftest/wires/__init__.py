@@ -1,1 +1,1 @@
-"""Each API, read and written once more, in the plainest way: what a client or a provider makes of the bytes."""
+"""Each API, read and written once more, in the plainest way: what its clients and servers make of bytes."""

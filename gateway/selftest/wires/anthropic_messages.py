@@ -7,7 +7,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway.selftest.forms import Answer, Ask, Asked, Call, Json, Turn, Usage, said
-from gateway.selftest.wires.base import Event, Spoken, base64_of, broken, each, events, mapping, number, reason, text_of
+from gateway.selftest.wires.base import (
+    Event,
+    Spoken,
+    base64_of,
+    broken,
+    each,
+    events,
+    mapping,
+    number,
+    reason,
+    text_of,
+)
 
 FINISHES = {
     "max_tokens": "length",
@@ -61,9 +72,7 @@ class AnthropicMessages:
             text=_joined(blocks, "text"),
             reasoning="\n\n".join(text_of(block.get("thinking")) for block in blocks),
             calls=_calls(blocks),
-            citations=[
-                text_of(note.get("url")) for block in blocks for note in each(block.get("citations"))
-            ],
+            citations=[text_of(note.get("url")) for block in blocks for note in each(block.get("citations"))],
             finish=FINISHES.get(text_of(body.get("stop_reason")), "stop"),
             stopped_by=body.get("stop_sequence"),
             signatures=_signatures(blocks),
@@ -88,14 +97,7 @@ class AnthropicMessages:
                 {"name": tool["name"], "description": tool["description"], "input_schema": tool["parameters"]}
                 for tool in ask.tools
             ]
-        choice: Json = {}
-        if ask.tool_choice in ("auto", "none", "required"):
-            choice = {"type": {"required": "any"}.get(ask.tool_choice, ask.tool_choice)}
-        elif ask.tool_choice:
-            choice = {"type": "tool", "name": ask.tool_choice}
-        if ask.parallel_tool_calls is False:
-            choice = {"type": "auto", **choice, "disable_parallel_tool_use": True}
-        if choice:
+        if choice := _choice(ask):
             body["tool_choice"] = choice
         if ask.reasoning_effort:
             body["thinking"] = {"type": "enabled", "budget_tokens": 2048}
@@ -168,6 +170,17 @@ class AnthropicMessages:
             if names[-2:] != ["message_delta", "message_stop"] or names.count("message_delta") != 1:
                 yield "message_delta does not come once, before message_stop"
         yield from _block_manners(found)
+
+
+def _choice(ask: Ask) -> Json:
+    choice: Json = {}
+    if ask.tool_choice in ("auto", "none", "required"):
+        choice = {"type": {"required": "any"}.get(ask.tool_choice, ask.tool_choice)}
+    elif ask.tool_choice:
+        choice = {"type": "tool", "name": ask.tool_choice}
+    if ask.parallel_tool_calls is False:
+        choice = {"type": "auto", **choice, "disable_parallel_tool_use": True}
+    return choice
 
 
 def _block_manners(found: list[Event]) -> Iterator[str]:

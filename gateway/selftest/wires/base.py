@@ -68,7 +68,8 @@ class Event:
 def events(stream: bytes) -> list[Event]:
     """The events of a stream; one that the end cut off before its blank line counts if it is whole JSON."""
     found: list[Event] = []
-    name, data = "", []
+    name = ""
+    data: list[str] = []
     for line in [*lines(stream), ""]:
         if not line:
             if data and (event := _event(name, "\n".join(data))):

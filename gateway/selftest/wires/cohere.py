@@ -6,7 +6,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway.selftest.forms import Answer, Asked, Call, Json, Turn, Usage, arguments, said
-from gateway.selftest.wires.base import Wire, base64_of, broken, each, events, mapping, number, reason, text_of
+from gateway.selftest.wires.base import (
+    Wire,
+    base64_of,
+    broken,
+    each,
+    events,
+    mapping,
+    number,
+    reason,
+    text_of,
+)
 
 
 class Cohere:
@@ -15,7 +25,13 @@ class Cohere:
     name = "cohere-chat"
 
     def fold(self, stream: bytes) -> Json:  # noqa: D102 - the protocol says it
-        message: Json = {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}
+        message: Json = {
+            "role": "assistant",
+            "content": [],
+            "tool_plan": "",
+            "tool_calls": [],
+            "citations": [],
+        }
         body: Json = {"message": message, "error": broken()}
         for event in events(stream):
             delta = mapping(event.object.get("delta"))
@@ -53,7 +69,8 @@ class Cohere:
         sources = [source for note in each(message.get("citations")) for source in each(note.get("sources"))]
         spoken = said(
             text="".join(text_of(part.get("text")) for part in parts if part.get("type") == "text"),
-            reasoning="".join(text_of(part.get("thinking")) for part in parts) or text_of(message.get("tool_plan")),
+            reasoning="".join(text_of(part.get("thinking")) for part in parts)
+            or text_of(message.get("tool_plan")),
             calls=_calls(message),
             citations=[text_of(mapping(source.get("document")).get("url")) for source in sources],
             finish={"MAX_TOKENS": "length"}.get(text_of(body.get("finish_reason")), "stop"),

@@ -8,7 +8,17 @@ from typing import Any
 from urllib.parse import unquote
 
 from gateway.selftest.forms import Answer, Ask, Asked, Call, Json, Said, Turn, Unreadable, Usage, said
-from gateway.selftest.wires.base import Spoken, base64_of, broken, each, events, mapping, number, reason, text_of
+from gateway.selftest.wires.base import (
+    Spoken,
+    base64_of,
+    broken,
+    each,
+    events,
+    mapping,
+    number,
+    reason,
+    text_of,
+)
 
 FILTERED = (
     *("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR"),
@@ -54,7 +64,9 @@ class Gemini:
                 _add(candidate, piece)
         body["candidates"] = [candidates[index] for index in sorted(candidates)]
         ended = body["candidates"] or mapping(body.get("promptFeedback")).get("blockReason")
-        if "error" not in body and (not ended or any("finishReason" not in candidate for candidate in body["candidates"])):
+        if "error" not in body and (
+            not ended or any("finishReason" not in candidate for candidate in body["candidates"])
+        ):
             body["error"] = broken()
         return body
 
@@ -63,8 +75,8 @@ class Gemini:
         candidates = each(body.get("candidates"))
         if not candidates:
             blocked = mapping(body.get("promptFeedback")).get("blockReason")
-            answers = (said(finish="content_filter"),) if blocked else ()
-            return Answer(answers, counts, not blocked, reason(body.get("error")))
+            refused = (said(finish="content_filter"),) if blocked else ()
+            return Answer(refused, counts, not blocked, reason(body.get("error")))
         answers = tuple(map(_said, candidates))
         stumbled = candidates[0].get("finishReason") in FAILED and not (answers[0].text or answers[0].calls)
         return Answer(answers, counts, bool(body.get("error")) or stumbled, reason(body.get("error")))
@@ -93,9 +105,11 @@ class Gemini:
         if ask.tool_choice in MODES:
             body["toolConfig"] = {"functionCallingConfig": {"mode": MODES[ask.tool_choice]}}
         elif ask.tool_choice:
-            config = {"mode": "ANY", "allowedFunctionNames": [ask.tool_choice]}
-            body["toolConfig"] = {"functionCallingConfig": config}
-        config = {CONFIG[name]: value for name in CONFIG if (value := getattr(ask, name)) not in (None, 0)}
+            chosen = {"mode": "ANY", "allowedFunctionNames": [ask.tool_choice]}
+            body["toolConfig"] = {"functionCallingConfig": chosen}
+        config: Json = {
+            CONFIG[name]: value for name in CONFIG if (value := getattr(ask, name)) not in (None, 0)
+        }
         if ask.stop:
             config["stopSequences"] = list(ask.stop)
         if ask.reasoning_effort:
@@ -182,7 +196,10 @@ def _add(candidate: Json, piece: Json) -> None:
 def _said(candidate: Json) -> Said:
     parts = each(mapping(candidate.get("content")).get("parts"))
     reason = text_of(candidate.get("finishReason"))
-    grounding, citing = mapping(candidate.get("groundingMetadata")), mapping(candidate.get("citationMetadata"))
+    grounding, citing = (
+        mapping(candidate.get("groundingMetadata")),
+        mapping(candidate.get("citationMetadata")),
+    )
     pages = [
         mapping(page.get("web") or page.get("retrievedContext") or page.get("maps"))
         for page in each(grounding.get("groundingChunks"))
@@ -193,7 +210,9 @@ def _said(candidate: Json) -> Said:
         for index in support.get("groundingChunkIndices") or []
     }
     urls = [text_of(page.get("uri")) for at, page in enumerate(pages) if at in used]
-    urls += [text_of(one.get("uri")) for one in each(citing.get("citationSources") or citing.get("citations"))]
+    urls += [
+        text_of(one.get("uri")) for one in each(citing.get("citationSources") or citing.get("citations"))
+    ]
     chosen = each(mapping(candidate.get("logprobsResult")).get("chosenCandidates"))
     return said(
         text="".join(text_of(part.get("text")) for part in parts if not part.get("thought")),
@@ -268,12 +287,14 @@ def _turns(body: Json) -> Iterator[Turn]:
 
 
 def _result(given: Json) -> str:
-    """The text of a result, which must be an object here: its one member, whatever that is called."""
+    """The text of a result, which must be an object here: its one member, if that only wraps it."""
     held = given.get("response")
     if not isinstance(held, dict):
         raise Unreadable(f"a functionResponse whose response is no object: {held!r}")
-    one = list(held.values())
-    return one[0] if len(one) == 1 and isinstance(one[0], str) else json.dumps(held)
+    (name, value), *more = held.items() or [("output", "")]
+    if name in ("output", "result", "error") and isinstance(value, str) and not more:
+        return value
+    return json.dumps(held)
 
 
 GEMINI: Spoken = Gemini()

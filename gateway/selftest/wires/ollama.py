@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from gateway.selftest.forms import Answer, Asked, Call, Json, Turn, Usage, said
 from gateway.selftest.wires.base import Wire, broken, each, lines, mapping, number, parsed, reason, text_of
 
-OPTIONS = {"max_tokens": "num_predict", "temperature": "temperature", "top_p": "top_p", "stop": "stop", "seed": "seed"}
+OPTIONS = {
+    "max_tokens": "num_predict",
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "stop": "stop",
+    "seed": "seed",
+}
 
 
 class Ollama:
@@ -38,7 +44,8 @@ class Ollama:
             reasoning=text_of(message.get("thinking")),
             calls=_calls(message),
             logprobs=[
-                (text_of(token.get("token")), token.get("logprob", 0.0)) for token in each(body.get("logprobs"))
+                (text_of(token.get("token")), token.get("logprob", 0.0))
+                for token in each(body.get("logprobs"))
             ],
             finish="length" if body.get("done_reason") == "length" else "stop",
         )

@@ -6,17 +6,28 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.selftest.forms import Answer, Ask, Asked, Call, Json, Said, Turn, Unreadable, Usage, arguments, said
+from gateway.selftest.forms import (
+    Answer,
+    Ask,
+    Asked,
+    Call,
+    Json,
+    Said,
+    Turn,
+    Usage,
+    arguments,
+    said,
+)
 from gateway.selftest.wires.base import (
-    broken,
-    reason,
     DONE,
     Spoken,
     base64_of,
+    broken,
     each,
     events,
     mapping,
     number,
+    reason,
     text_of,
 )
 
@@ -63,7 +74,9 @@ class OpenAIChat:
         failed = failed or any(choice.get("finish_reason") in FAILED for choice in choices)
         links = [text_of(page.get("url")) for page in each(body.get("search_results"))]
         links = links or [text_of(url) for url in body.get("citations") or []]
-        return Answer(tuple(_said(choice, links) for choice in choices), usage(body), failed, reason(body.get("error")))
+        return Answer(
+            tuple(_said(choice, links) for choice in choices), usage(body), failed, reason(body.get("error"))
+        )
 
     # --- the request ---
 
@@ -100,7 +113,9 @@ class OpenAIChat:
         message = choice["message"]
         calls = message["tool_calls"]
         if bare:
-            kept = [{name: call[name] for name in ("id", "type", "function") if name in call} for call in calls]
+            kept = [
+                {name: call[name] for name in ("id", "type", "function") if name in call} for call in calls
+            ]
             message = {"role": "assistant", "content": message.get("content"), "tool_calls": kept}
         said = [
             {"role": "tool", "tool_call_id": call["id"], "content": result}
@@ -169,8 +184,9 @@ def _said(choice: Json, links: list[str]) -> Said:
     text, thought, signed = _content(message.get("content"))
     details = each(message.get("reasoning_details"))
     reasoning = text_of(message.get("reasoning_content")) or text_of(message.get("reasoning")) or thought
-    if not reasoning:
-        reasoning = "".join(text_of(one.get("text")) or text_of(one.get("summary")) for one in details)
+    if not reasoning and text.startswith("<think>") and "</think>" in text:  # a server that does not split it
+        reasoning, _, text = text.removeprefix("<think>").partition("</think>")
+        text = text.lstrip("\n")
     signed += [text_of(detail.get("signature")) or text_of(detail.get("data")) for detail in details]
     notes = [mapping(note.get("url_citation")) or note for note in each(message.get("annotations"))]
     stopped = choice.get("stop_reason")
@@ -181,7 +197,8 @@ def _said(choice: Json, links: list[str]) -> Said:
         calls=[_call(call) for call in each(message.get("tool_calls"))],
         citations=[text_of(note.get("url")) for note in notes] + links,
         images=[
-            base64_of(text_of(mapping(image.get("image_url")).get("url"))) for image in each(message.get("images"))
+            base64_of(text_of(mapping(image.get("image_url")).get("url")))
+            for image in each(message.get("images"))
         ],
         logprobs=log_probabilities(choice),
         finish=finish(choice.get("finish_reason")),
@@ -228,7 +245,7 @@ def _add_choice(choice: Json, piece: Json) -> None:
                 message["content"] = [*([held] if isinstance(held, str) and held else held or []), *parts]
             case "content", str(text) if isinstance(message["content"], list):
                 message["content"].append(text)
-            case ("content" | "reasoning" | "reasoning_content" | "refusal"), str(text):
+            case (("content" | "reasoning" | "reasoning_content" | "refusal"), str(text)):
                 message[name] = (message.get(name) or "") + text
             case _, [*more]:
                 message[name] = [*(message.get(name) or []), *more]
@@ -251,7 +268,9 @@ def _add_calls(held: list[Json], pieces: list[Any]) -> None:
         if call is None and index is None and held and not piece.get("id"):
             call = held[-1]
         if call is None:
-            held.append({**piece, "function": {"name": "", "arguments": ""}} if "custom" not in piece else piece)
+            held.append(
+                {**piece, "function": {"name": "", "arguments": ""}} if "custom" not in piece else piece
+            )
             call = held[-1]
             if "custom" in piece:
                 continue

@@ -6,7 +6,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway.selftest.forms import Answer, Ask, Asked, Call, Json, Turn, Usage, arguments, joined, said
-from gateway.selftest.wires.base import Event, Spoken, base64_of, broken, each, events, mapping, number, reason, text_of
+from gateway.selftest.wires.base import (
+    Event,
+    Spoken,
+    base64_of,
+    broken,
+    each,
+    events,
+    mapping,
+    number,
+    reason,
+    text_of,
+)
 
 ENDS = ("response.completed", "response.incomplete", "response.failed")
 PLAIN = ("top_logprobs", "temperature", "top_p", "parallel_tool_calls")
@@ -44,7 +55,9 @@ class OpenAIResponses:
 
     def answer(self, body: Json) -> Answer:  # noqa: D102
         items = each(body.get("output"))
-        parts = [part for item in items if item.get("type") == "message" for part in each(item.get("content"))]
+        parts = [
+            part for item in items if item.get("type") == "message" for part in each(item.get("content"))
+        ]
         notes = [mapping(note) for part in parts for note in each(part.get("annotations"))]
         worth = [token for part in parts for token in each(part.get("logprobs"))]
         thoughts = [item for item in items if item.get("type") == "reasoning"]
@@ -54,12 +67,18 @@ class OpenAIResponses:
             refusal="".join(text_of(part.get("refusal")) for part in parts),
             calls=_calls(items),
             citations=[text_of(note.get("url")) for note in notes],
-            images=[text_of(item.get("result")) for item in items if item.get("type") == "image_generation_call"],
+            images=[
+                text_of(item.get("result")) for item in items if item.get("type") == "image_generation_call"
+            ],
             logprobs=[(text_of(token.get("token")), token.get("logprob", 0.0)) for token in worth],
             finish=_finish(body),
             signatures=[text_of(item.get("encrypted_content")) for item in thoughts],
         )
-        failed = bool(body.get("error")) or body.get("status") == "failed" or not isinstance(body.get("output"), list)
+        failed = (
+            bool(body.get("error"))
+            or body.get("status") == "failed"
+            or not isinstance(body.get("output"), list)
+        )
         return Answer((spoken,), _usage(mapping(body.get("usage"))), failed, reason(body.get("error")))
 
     # --- the request ---
@@ -81,7 +100,9 @@ class OpenAIResponses:
             body["reasoning"] = {"effort": ask.reasoning_effort, "summary": "auto"}
             body["include"] = ["reasoning.encrypted_content"]
         if ask.response_format is not None:
-            body["text"] = {"format": {"type": "json_schema", "name": "answer", "schema": ask.response_format}}
+            body["text"] = {
+                "format": {"type": "json_schema", "name": "answer", "schema": ask.response_format}
+            }
         body |= {name: value for name in PLAIN if (value := getattr(ask, name)) not in (None, 0)}
         if ask.top_logprobs:
             body["include"] = [*body.get("include", []), "message.output_text.logprobs"]
@@ -129,6 +150,8 @@ class OpenAIResponses:
         if len(ends) > 1 or (ends and ends[0] is not found[-1]):
             yield "the stream goes on after its end"
         for end in ends:
+            if end.name == "response.failed":
+                continue  # it holds the failure, and no items
             yield from _whole_manners(found, mapping(end.object.get("response")))
 
 

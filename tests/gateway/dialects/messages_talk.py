@@ -13,7 +13,11 @@ from gateway.sse import SSEDecoder
 
 HELLO = [{"role": "user", "content": "Hi"}]
 THINKING = {"type": "enabled", "budget_tokens": 2000}
-_SKELETONS = {"text": {"text": ""}, "thinking": {"thinking": "", "signature": ""}, "tool_use": {"input": {}}}
+_SKELETONS: dict[str, dict[str, Any]] = {
+    "text": {"text": ""},
+    "thinking": {"thinking": "", "signature": ""},
+    "tool_use": {"input": {}},
+}
 _WHOLE = ("redacted_thinking", "image", "audio")
 _USAGE = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 

@@ -1,4 +1,4 @@
-"""What Anthropic's clients send, as the canonical form: every block, every setting, Claude Code's own body."""
+"""What Anthropic's clients send, as the canonical form: every block and setting, and all of Claude Code's."""
 
 from __future__ import annotations
 
