@@ -27,6 +27,7 @@ BACKENDS: tuple[tuple[str, str, str], ...] = (
     # backend, model, base URL
     ("openai", "gpt-4o", ""),
     ("openai", "gpt-5", ""),
+    ("openai", "o3-pro", ""),
     ("anthropic", "claude-sonnet-4-5", ""),
     ("anthropic", "claude-opus-5", ""),
     ("gemini", "gemini-2.5-flash", ""),

@@ -48,6 +48,10 @@ class Conduit(Protocol):
         """What the backend is sent; None when it need not be asked, and `whole` answers without it."""
 
     @property
+    def relayed(self) -> bool:
+        """Whether the backend speaks the client's dialect."""
+
+    @property
     def dropped(self) -> tuple[str, ...]:
         """What of the client's request the backend does not get, in OpenAI's words."""
 
@@ -79,6 +83,7 @@ class Relay:
         call = way.call
         self.request = wire.relay(call.members, way.target, stream=call.stream, headers=call.headers)
         self.dropped = self.request.dropped
+        self.relayed = True
         self._dialect = way.dialect
         self._wire = wire
         self._call = call
@@ -91,7 +96,13 @@ class Relay:
         self._ended = False
 
     def whole(self, body: bytes) -> bytes:  # noqa: D102 - the protocol says it
-        note_reply(self._record, self._wire.parse(body))
+        try:
+            note_reply(self._record, self._wire.parse(body))
+        except GatewayError as error:
+            if error.answer is None:
+                raise
+            self._record.fail(error)
+            return error.answer
         return body
 
     def feed(self, piece: bytes) -> Iterator[bytes]:  # noqa: D102
@@ -164,6 +175,7 @@ class Translation:
         asked = way.signatures.restore(way.record.client_id, way.dialect.read(way.call))
         self.request = wire.build(asked, way.target)
         self.dropped = (*self.request.dropped, *asked.dropped)
+        self.relayed = False
         self._asked: ChatRequest = asked
         self._call = way.call
         self._dialect = way.dialect

@@ -37,6 +37,7 @@ class GatewayError(Exception):
         self.param = param
         self.retry_after_s = retry_after_s
         self.body: bytes | None = None  # a backend's own words, for a caller of the same dialect
+        self.answer: bytes | None = None  # a whole answer of status 200 that says itself that it failed
         self.label = self.code or self.type  # of the class: a low-cardinality name
         if status is not None:
             self.status = status

@@ -24,7 +24,7 @@ from gateway.client import Client
 from gateway.conduit import Conduit, Way
 from gateway.dialects.base import Surface
 from gateway.errors import GatewayError, RateLimited, UnsupportedParameter, UpstreamError
-from gateway.jsonio import loads
+from gateway.jsonio import dumps, loads
 from gateway.limits.base import Admission, rules_of
 from gateway.log import conceal_bytes
 from gateway.providers import PROVIDERS
@@ -89,9 +89,9 @@ async def exchange(
         async with services.upstream.send(conduit.request) as reply:
             caller.headers.update(upstream_limits(reply.headers, caller.headers))
             if reply.status >= 400:
-                raise failed(provider, dialect, reply, await reply.read(), record)
+                raise failed(provider, dialect, reply, await reply.read(), record, relayed=conduit.relayed)
             if not call.stream:
-                yield conduit.whole(await reply.read())
+                yield told(conduit.whole(await reply.read()), record)
                 return
             await insist_on_events(reply, conduit)
             caller.streamed = True
@@ -148,20 +148,40 @@ def tell_dropped(caller: Caller, dialect: Surface, record: CallRecord, dropped: 
 
 
 def failed(
-    provider: Provider, dialect: Surface, reply: UpstreamReply, body: bytes, record: CallRecord
+    provider: Provider,
+    dialect: Surface,
+    reply: UpstreamReply,
+    body: bytes,
+    record: CallRecord,
+    *,
+    relayed: bool,
 ) -> GatewayError:
-    """What a backend's error answer means.
-
-    Where its own body says all that the dialect's would, it is the caller's, with whatever it says besides.
-    """
+    """What a backend's error answer means. A caller of its own dialect gets all that it says."""
     error = provider.error(reply.status, reply.headers, body)
-    try:
-        said, ours = loads(body), loads(dialect.error(error, record.request_id))
-        if error.status == reply.status and ours["error"].items() <= said["error"].items():
-            error.body = conceal_bytes(body, record.backend_api_key)
-    except (ValueError, TypeError, KeyError, AttributeError):  # any JSON, or none
-        pass
+    if relayed and error.status == reply.status:
+        error.body = _completed(body, dialect.error(error, record.request_id))
+        if error.body is not None:
+            error.body = conceal_bytes(error.body, record.backend_api_key)
     return error
+
+
+def _completed(body: bytes, ours: bytes) -> bytes | None:
+    """A backend's error body with the words that the dialect has for it; None where it is no such body.
+
+    It is the very body where it has them all. Servers that imitate a dialect have their own types and codes.
+    """
+    try:
+        said = loads(body)
+    except ValueError:
+        return None
+    wanted = loads(ours)["error"]
+    held = said.get("error") if isinstance(said, dict) else None
+    if not isinstance(held, dict) or held.get("message") != wanted["message"]:
+        return None
+    known = {name: value for name, value in wanted.items() if name != "details" or name not in held}
+    if known.items() <= held.items():
+        return body
+    return dumps({**said, "error": {**held, **known}})
 
 
 _FORWARDED = ("x-ratelimit-", "anthropic-ratelimit-", "ratelimit")
@@ -176,7 +196,7 @@ def upstream_limits(headers: Mapping[str, str], own: Mapping[str, str]) -> dict[
 
 
 def told(out: bytes, record: CallRecord) -> bytes:
-    """Bytes of a stream as the client gets them: in an error, the backend may have quoted its key."""
+    """An answer's bytes as the client gets them: where it failed, the backend may have quoted its key."""
     return out if record.status < 400 else conceal_bytes(out, record.backend_api_key)
 
 

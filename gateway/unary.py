@@ -24,10 +24,13 @@ class Whole:
         request: UpstreamRequest | None,
         answer: Callable[[bytes], bytes],
         dropped: tuple[str, ...] = (),
+        *,
+        relayed: bool = False,
     ) -> None:
         """`answer` makes the client's body of the backend's; of none, where there is no request."""
         self.request = request
         self.dropped = (*(request.dropped if request else ()), *dropped)
+        self.relayed = relayed
         self.whole = answer
 
     def feed(self, piece: bytes) -> Iterator[bytes]:  # noqa: D102 - the protocol says it
@@ -49,7 +52,7 @@ def embed(way: Way[EmbeddingDialect]) -> Conduit:
             _note(way.record, wire.usage(body))
             return body
 
-        return Whole(request, relayed)
+        return Whole(request, relayed, relayed=True)
     asked = way.dialect.read(way.call)
 
     def translated(body: bytes) -> bytes:
@@ -78,7 +81,7 @@ def count(way: Way[CountDialect]) -> Conduit:
             return body
 
         headers = way.call.headers
-        return Whole(wire.relay(way.call.members, way.target, headers=headers), relayed)
+        return Whole(wire.relay(way.call.members, way.target, headers=headers), relayed, relayed=True)
     asked = way.dialect.read(way.call)
     if wire is not None:
         counted = wire.parse

@@ -32,6 +32,7 @@ from gateway.providers.quirks_messages import (
     documents,
     merged,
     no_developer,
+    not_system_last,
     ok_after_tools,
     only_members,
     prefix_last,
@@ -86,6 +87,7 @@ MISTRAL = Differences(
             short_ids,
             without_empty_answers,
             systems_first({"assistant", "tool"}),
+            not_system_last,
             ok_after_tools,
             prefix_last,
         ),
@@ -113,6 +115,7 @@ PERPLEXITY = Differences(
             developer_as_system,
             without_empty_answers,
             systems_first({"user", "assistant", "tool"}),
+            not_system_last,
             ok_after_tools,
             merged,
             user_at_both_ends,
@@ -251,6 +254,7 @@ OPENROUTER = Differences(
     ),
     cache_hints=True,
     file_urls=True,
+    films=True,
     thoughts=((r"", "reasoning_details"),),
     completions=ANY_MODEL,
 )
@@ -269,6 +273,7 @@ ZAI = Differences(
     base_url="https://api.z.ai/api/paas/v4",
     renamed=OLD_MAX_TOKENS,
     genuine=False,
+    films=True,
     quirks=(
         no_developer,
         efforts((r"glm-5\.3", ("low", "high", "max"))),
@@ -283,6 +288,7 @@ MOONSHOT = Differences(
     base_url="https://api.moonshot.ai/v1",
     renamed=OLD_MAX_TOKENS,
     genuine=False,
+    films=True,
     quirks=(no_developer, choose_by_tools("")),
     thoughts=((r"", "reasoning_content"),),
 )
@@ -322,6 +328,7 @@ COMPATIBLE: dict[str, Differences] = {
     "openai-compatible": Differences(
         base_url="http://localhost:8000/v1",
         genuine=False,
+        films=True,
         thoughts=((r"", "any"),),  # vLLM, llama.cpp and SGLang read it; others let it be
         completions=ANY_MODEL,
         hosts=HOSTS,

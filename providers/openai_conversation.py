@@ -115,8 +115,13 @@ class Conversation:
             if isinstance(part, Opaque | Image | File | Audio):
                 self._leave_out(part, built)
         self._think([part for part in message.parts if isinstance(part, Thinking)], built)
-        if built.keys() - {"role", "content", "name"} or built["content"]:
-            self._hint_answer(built, message.cache_control)
+        if not built.keys() - {"role", "content", "name"} and not built["content"]:
+            return
+        self._hint_answer(built, message.cache_control)
+        before = self.built[-1] if self.built else {}
+        if before.get("role") == "assistant" and "tool_calls" in before:  # which are answered after both
+            self.built[-1] = _together(before, built)
+        else:
             self.built.append(built)
 
     def _leave_out(self, part: Opaque | Image | File | Audio, built: Block) -> None:
@@ -174,6 +179,26 @@ class Conversation:
             return blocks
         texts = [block["text"] for block in blocks]
         return blocks if len(texts) > 1 and self.differs.genuine else "\n\n".join(texts)
+
+
+def _together(one: Block, other: Block) -> Block:
+    """Two answers as one: texts and calls in their order, of all else the first's."""
+    both = {**other, **one}
+    said = [built["content"] for built in (one, other) if built["content"]]
+    if len(said) == 2:
+        both["content"] = "\n\n".join(said) if all(isinstance(text, str) for text in said) else _parts(said)
+    elif said:
+        both["content"] = said[0]
+    both["tool_calls"] = [*one["tool_calls"], *other.get("tool_calls", ())]
+    return both
+
+
+def _parts(said: Iterable[str | list[Block]]) -> list[Block]:
+    return [
+        block
+        for content in said
+        for block in (content if isinstance(content, list) else [{"type": "text", "text": content}])
+    ]
 
 
 def _mute(part: Part) -> bool:
@@ -251,8 +276,13 @@ def _is_text(part: Part) -> bool:
 def _file(part: File, differs: Differences) -> Block:
     if _is_text(part):
         return {"type": "text", "text": _file_text(part)}
-    if part.data is not None and (part.media_type or "").startswith("image/"):
-        return {"type": "image_url", "image_url": {"url": f"data:{part.media_type};base64,{part.data}"}}
+    kind = part.media_type or ""
+    if part.data is not None and kind.startswith("image/"):
+        return {"type": "image_url", "image_url": {"url": f"data:{kind};base64,{part.data}"}}
+    if part.data is not None and kind in _SOUNDS:
+        return {"type": "input_audio", "input_audio": {"data": part.data, "format": _SOUNDS[kind]}}
+    if kind.startswith(("audio/", "video/")):
+        return _film(part, kind, differs)
     held: Block = {}
     if part.file_id:
         held["file_id"] = part.file_id
@@ -265,6 +295,19 @@ def _file(part: File, differs: Differences) -> Block:
     if not part.file_id:
         held["filename"] = part.filename or "document.pdf"
     return {"type": "file", "file": held}
+
+
+_SOUNDS = {
+    **dict.fromkeys(("audio/wav", "audio/x-wav", "audio/wave"), "wav"),
+    **dict.fromkeys(("audio/mpeg", "audio/mp3"), "mp3"),
+}
+
+
+def _film(part: File, kind: str, differs: Differences) -> Block:
+    """A film, as OpenRouter, vLLM and others take it; OpenAI takes none, and nobody sound of other kinds."""
+    if not differs.films or not kind.startswith("video/"):
+        raise _no_word(f"file of type {kind}")
+    return {"type": "video_url", "video_url": {"url": part.url or f"data:{kind};base64,{part.data}"}}
 
 
 def _file_text(part: File) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 
-from gateway.chat import ChatRequest, Reasoning, ResponseFormat, Tool, ToolChoice
+from gateway.chat import ChatRequest, Json, Reasoning, ResponseFormat, Tool, ToolChoice
 from gateway.providers.custom_tools import functions_only
 from gateway.providers.openai_conversation import DIALECT, Conversation
 from gateway.providers.openai_models import SAMPLING, Rules, rules
@@ -175,12 +175,23 @@ def response_format(wanted: ResponseFormat) -> dict[str, Any]:
     if wanted.kind == "json_object":
         return {"type": "json_object"}
     name = re.sub(r"[^a-zA-Z0-9_-]", "_", wanted.name or "answer")[:64]
-    schema: dict[str, Any] = {"name": name, "schema": wanted.schema}
+    schema: dict[str, Any] = {"name": name, "schema": _rooted(wanted.schema or {})}
     if wanted.strict is not None:
         schema["strict"] = wanted.strict
     if wanted.description is not None:
         schema["description"] = wanted.description
     return {"type": "json_schema", "json_schema": schema}
+
+
+def _rooted(schema: Json) -> Json:
+    """The schema with its own members at its root, where OpenAI takes no reference."""
+    defs, ref = schema.get("$defs"), schema.get("$ref")
+    named = (
+        defs.get(ref.removeprefix("#/$defs/")) if isinstance(defs, dict) and isinstance(ref, str) else None
+    )
+    if not isinstance(named, dict) or "type" in schema:
+        return schema
+    return {**named, **{name: value for name, value in schema.items() if name != "$ref"}}
 
 
 def _extra(request: ChatRequest, body: dict[str, Any], differs: Differences) -> Iterator[str]:

@@ -23,7 +23,7 @@ from gateway.chat import (
     ToolCall,
     Usage,
 )
-from gateway.errors import UpstreamError
+from gateway.errors import GatewayError, UpstreamError
 from gateway.providers.faults import fault_in
 from gateway.providers.lenient import as_object, as_objects, as_text, json_object
 from gateway.providers.openai_ending import read_usage
@@ -35,7 +35,12 @@ BETWEEN = "\n\n"
 def parse(body: bytes) -> ChatReply:
     """Read a whole answer. Raises what its `error` means, or `UpstreamError` when it is no answer."""
     data = json_object(body)
-    refuse_failure(data)
+    try:
+        refuse_failure(data)
+    except GatewayError as error:
+        if data.get("object") == "response":
+            error.answer = body  # a caller who speaks this dialect reads the failure there
+        raise
     output = data.get("output")
     if not isinstance(output, list):
         raise UpstreamError("the backend answered without output")

@@ -36,7 +36,8 @@ class Differences:
     as dropped. `quirks` are what else must change in a chat's body, in this order; other APIs have theirs.
     `genuine`: OpenAI's own models answer, by OpenAI's own rules, and nothing beyond them is known.
     `takes` are members beyond OpenAI's that the server knows too; `cache_hints`: parts may have Anthropic's;
-    `file_urls`: files may be given by their address; `cites`: its answers' sources stand beside them.
+    `file_urls`: files may be given by their address; `films`: it takes them, as `video_url`;
+    `cites`: its answers' sources stand beside them.
     `thoughts` says by model (a regular expression, the first that is found) how reasoning goes back.
     `hosts` are known servers by their names, for a backend that may be any.
     `completions` are the models that the server's /completions knows, None where it has no such API;
@@ -55,6 +56,7 @@ class Differences:
     takes: frozenset[str] = frozenset()
     cache_hints: bool = False
     file_urls: bool = False
+    films: bool = False
     cites: bool = False
     thoughts: tuple[tuple[str, Thoughts], ...] = ()
     hosts: Mapping[str, Differences] = field(default_factory=dict)

@@ -216,6 +216,16 @@ def systems_first(after: Collection[str]) -> Step:
     return step
 
 
+def not_system_last(messages: Messages) -> Messages:
+    """For a server that does not answer the system: the user, or a tool, must have said something before."""
+    last = next((at for at in range(len(messages), 0, -1) if _role(messages[at - 1]) != "system"), 0)
+    if last == len(messages):
+        return messages
+    if not last:
+        return [*messages[:-1], {**messages[-1], "role": "user"}]
+    return systems_first({"user", "assistant", "tool"})([*messages[:last], *messages[last:]])
+
+
 def ok_after_tools(messages: Messages) -> Messages:
     """For a server where the model must speak between a tool's result and the user."""
     fit: Messages = []

@@ -288,3 +288,17 @@ async def test_a_failed_response_is_an_error_to_a_chat_client(
         stream = await gateway.chat(key, {**asked, "stream": True})
     assert (plain.status, plain.json["error"]["message"]) == (status, failure["message"])
     assert (stream.status, stream.json["error"]["message"]) == (status, failure["message"])
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_failed_response_is_relayed_as_it_is_and_accounted_as_a_failure(tmp_path: Path) -> None:
+    failed = response(status="failed", error={"code": "server_error", "message": "saw sk-upstream-0123"})
+    async with FakeUpstream(answer_json(failed)) as upstream, running(tmp_path) as gateway:
+        key = await gateway.client(
+            backend="openai", base_url=upstream.url, backend_api_key="sk-upstream-0123"
+        )
+        said = await gateway.chat(key, {"model": MODEL, "input": "Hi"}, "/v1/responses")
+        row = (await gateway.rows(1))[0]
+    concealed = {"code": "server_error", "message": "saw ***"}
+    assert (said.status, said.json) == (200, {**failed, "error": concealed})
+    assert (row.status, row.error_message) == (500, "saw ***")

@@ -70,7 +70,7 @@ def unasked(client: Client, ask: Ask, asked: Asked, dropped: Collection[str]) ->
     yield from _tools(ask, asked, dropped)
     for name in SETTINGS:
         wanted, found = getattr(ask, name), asked.settings.get(name)
-        if name in client.mute or wanted in (None, "", 0, ()) or _known(name, dropped):
+        if name in client.mute or wanted is None or wanted == () or _known(name, dropped):
             continue
         if (
             name == "tool_choice"

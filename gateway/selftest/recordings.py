@@ -39,10 +39,12 @@ PATHS = {
 """The end of a path -> the wire that is spoken there."""
 RESPONDING = "o3-pro"
 """A model that OpenAI has in no other API than Responses, so that it is translated for others."""
+CONVERSING = "gpt-4.1-mini"
+"""One that OpenAI has in no Completions, so that these are translated."""
 LARGE = 20_000
 """Bytes: streams from here on are not cut at every byte."""
 BUILT_FOR = (
-    Backend("openai", "openai", "gpt-4.1-mini"),
+    Backend("openai", "openai", CONVERSING),
     Backend("openai", "openai", RESPONDING),
     Backend("anthropic", "anthropic", "claude-sonnet-4-5"),
     Backend("gemini", "gemini", "gemini-2.5-flash"),
@@ -82,7 +84,7 @@ class Recorded:
         return text_of(mapping(self.request.get("body")).get("model")) or path.partition(":")[0]
 
     def backends(self) -> Iterator[Backend]:
-        """The backend that this is a recording of, and one that speaks this wire for clients of others."""
+        """The backend that this is a recording of, and others that speak this wire with any client."""
         provider = self.folder if self.folder in PROVIDERS else "openai-compatible"
         native = provider in ("openai", "anthropic", "gemini") or self.wire in ("cohere-chat", "ollama-chat")
         base_url = "" if native else self.base_url
@@ -90,6 +92,9 @@ class Recorded:
         if self.wire == "openai-responses":
             azure = provider == "azure"
             yield Backend(self.folder, "azure" if azure else "openai", RESPONDING, base_url if azure else "")
+        if self.wire == "openai-chat":  # a server with more APIs answers their clients in those
+            yield Backend(self.folder, "openai-compatible", self.model)
+            yield Backend(self.folder, "openai", CONVERSING)
 
 
 def report(clock: Clock, folder: Path) -> Report:
@@ -180,7 +185,7 @@ def _ask(said: Answer) -> Ask:
     schema = {"type": "object", "properties": {}}
     tools = tuple({"name": name, "description": name, "parameters": schema} for name in names)
     worth = any(one.logprobs for one in said.said)
-    return Ask("Hi", tools=tools, reasoning_effort="medium", top_logprobs=5 if worth else 0)
+    return Ask("Hi", tools=tools, reasoning_effort="medium", top_logprobs=5 if worth else None)
 
 
 # --- requests ---
@@ -209,7 +214,7 @@ def asked_of(line: Line, recorded: Recorded, refused: Counter[str]) -> Iterator[
     except GatewayError as error:
         if error.status != 400:
             raise
-        refused[f"{line.client.name} to {line.backend.label}: {error.message}"] += 1
+        refused[f"{line.client.name} to {line.wire.name}: {error.message}"] += 1
         return
     if conduit.request is None:
         raise Unreadable("the backend is not asked at all")

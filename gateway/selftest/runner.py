@@ -103,7 +103,7 @@ def tests(
 ) -> Iterator[tuple[str, Test]]:
     """What is tried of one exchange, by name."""
     yield "request", partial(turn.requested, ask)
-    if ask.max_tokens > CAP:
+    if (ask.max_tokens or 0) > CAP:
         yield "settings", turn.limited
     yield "answer", partial(turn.answered, thorough=thorough)
     if results:

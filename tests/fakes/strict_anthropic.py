@@ -130,14 +130,11 @@ def _messages(body: dict[str, Any], able: Model) -> None:
         if role == "system":
             late = able.late_system and turns and turns[-1][0] == "user"
             need(late, f"{where}: role 'system' is not supported here", where)
-            need(
-                at + 1 == len(messages) or messages[at + 1].get("role") == "assistant",
-                f"{where}: role 'system'",
-            )
+            after = messages[at + 1].get("role") if at + 1 < len(messages) else "assistant"
+            need(after != "user", f"{where}: role 'system' must precede an 'assistant' message")
         blocks = _blocks(message["content"], where)
-        need(
-            blocks or at + 1 == len(messages) and role == "assistant", f"{where}: must have non-empty content"
-        )
+        excused = role == "assistant" and at + 1 == len(messages)
+        need(blocks or excused, f"{where}: all messages must have non-empty content")
         for number, block in enumerate(blocks):
             _block(block, role, f"{where}.content.{number}")
         if turns and turns[-1][0] == role:
@@ -160,7 +157,7 @@ def _blocks(content: Any, where: str) -> list[dict[str, Any]]:
 def _block(block: Any, role: str, where: str) -> None:
     kind = an(dict, block, where).get("type")
     if kind not in BLOCKS:  # hosted tools and what is yet to come
-        need(isinstance(kind, str) and role != "system", f"{where}.type: Input tag", where)
+        need(isinstance(kind, str), f"{where}.type: Input tag", where)
         return
     who, must, may = BLOCKS[kind]
     need(role in who, f"{where}: `{kind}` blocks are not allowed in {role} messages", where)
@@ -229,8 +226,7 @@ def _prefill(turns: list[tuple[str, list[dict[str, Any]]]], able: Model) -> None
         return
     last = turns[-1][1][-1]
     hosted = last["type"] not in BLOCKS  # a hosted tool that paused goes on
-    said = "This model does not support assistant message prefill. The conversation must end with a user message."
-    need(able.prefill or hosted, said)
+    need(able.prefill or hosted, "This model does not support assistant message prefill.")
     trimmed = last["type"] != "text" or last["text"] == last["text"].rstrip()
     need(trimmed, "messages: final assistant content cannot end with trailing whitespace")
 

@@ -225,16 +225,14 @@ def _tools(body: dict[str, Any], model: str) -> None:
                 _schema(declared["parameters"], f"{where}.parameters")
     apart = generation(model) >= 3 or not (functions and hosted)
     need(apart, "Tool use with function calling is unsupported")
-    config = only(body.get("toolConfig", {}), {"functionCallingConfig", "includeServerSideToolInvocations",
-                                               "retrievalConfig"}, "toolConfig")  # fmt: skip
-    calling = only(config.get("functionCallingConfig", {}), {"mode", "allowedFunctionNames",
-                                                             "streamFunctionCallArguments"}, "mode")  # fmt: skip
+    known = {"functionCallingConfig", "includeServerSideToolInvocations", "retrievalConfig"}
+    config = only(body.get("toolConfig", {}), known, "toolConfig")
+    known = {"mode", "allowedFunctionNames", "streamFunctionCallArguments"}
+    calling = only(config.get("functionCallingConfig", {}), known, "functionCallingConfig")
     mode = calling.get("mode", "AUTO")
     need(mode in ("AUTO", "ANY", "NONE", "VALIDATED", "MODE_UNSPECIFIED"), f"Invalid value: {mode}")
-    need(
-        functions or mode not in ("ANY", "VALIDATED"),
-        "Function calling config is set without function_declarations.",
-    )
+    unset = "Function calling config is set without function_declarations."
+    need(functions or hosted or mode not in ("ANY", "VALIDATED"), unset)
     names = calling.get("allowedFunctionNames", [])
     need(not names or mode in ("ANY", "VALIDATED"), "allowed_function_names should only be set with mode ANY")
     need(set(names) <= functions, "allowed_function_names contains a name that is not declared")

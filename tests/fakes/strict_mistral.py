@@ -9,9 +9,10 @@ from tests.fakes.strict import Refused, an, judged, need, numbers, only
 from tests.fakes.upstream import Answer, Received
 
 CHAT = frozenset(
-    "model messages temperature top_p max_tokens stream stop random_seed metadata response_format tools tool_choice"
-    " presence_penalty frequency_penalty min_tokens repetition_penalty top_k logprobs top_logprobs n prediction"
-    " parallel_tool_calls reasoning_effort prompt_mode guardrails prompt_cache_key service_tier safe_prompt".split()
+    "model messages temperature top_p max_tokens stream stop random_seed metadata response_format tools"
+    " tool_choice presence_penalty frequency_penalty min_tokens repetition_penalty top_k logprobs"
+    " top_logprobs n prediction parallel_tool_calls reasoning_effort prompt_mode guardrails"
+    " prompt_cache_key service_tier safe_prompt".split()
 )
 MEMBERS = {
     "system": {"role", "content"},

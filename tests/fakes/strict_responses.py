@@ -8,10 +8,11 @@ from tests.fakes.strict import Refused, an, data_url, need, numbers, only
 from tests.fakes.strict_openai_rules import IMAGES, NAME, check_function, check_schema, check_thinking
 
 MEMBERS = frozenset(
-    "model input instructions max_output_tokens temperature top_p top_logprobs parallel_tool_calls user metadata"
-    " service_tier safety_identifier prompt_cache_key prompt_cache_retention prompt_cache_options moderation"
-    " max_tool_calls reasoning text tools tool_choice include store stream stream_options truncation"
-    " previous_response_id conversation background background_options prompt context_management".split()
+    "model input instructions max_output_tokens temperature top_p top_logprobs parallel_tool_calls user"
+    " metadata service_tier safety_identifier prompt_cache_key prompt_cache_retention prompt_cache_options"
+    " moderation max_tool_calls reasoning text tools tool_choice include store stream stream_options"
+    " truncation previous_response_id conversation background background_options prompt"
+    " context_management".split()
 )
 ROLES = ("user", "assistant", "system", "developer")
 INPUT = {

@@ -152,10 +152,25 @@ async def test_a_backends_error_in_the_callers_dialect_passes_with_all_that_it_s
     assert (row.status, row.error_code) == (400, "content_filter")
 
 
+@pytest.mark.gen_test(timeout=20)
+async def test_what_such_an_error_leaves_out_is_filled_in(tmp_path: Path) -> None:
+    theirs = {"message": "filtered", "type": None, "code": "content_filter", "innererror": {"code": "X"}}
+    async with FakeUpstream(answer_json({"error": theirs}, 400)) as upstream, running(tmp_path) as gateway:
+        said = await gateway.chat(await client_of(gateway, upstream), HELLO)
+    assert said.json["error"] == {**theirs, "type": "invalid_request_error", "param": None}
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_an_error_of_another_dialect_keeps_nothing_of_it(tmp_path: Path) -> None:
+    theirs = {"type": "error", "error": {"type": "invalid_request_error", "message": "no", "more": 1}}
+    async with FakeUpstream(answer_json(theirs, 400)) as upstream, running(tmp_path) as gateway:
+        said = await gateway.chat(await client_of(gateway, upstream, backend="anthropic"), HELLO)
+    assert said.json["error"].keys() == {"message", "type", "param", "code"}
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
-        ({"error": {"message": "m", "type": "BadRequestError", "param": None, "code": 400}, "more": 1}, 400),
         ({"error": {"message": "bad key", "type": "x", "param": None, "code": None}, "more": 1}, 401),
         ({"error": "text", "more": 1}, 400),
         ([{"error": "text"}], 400),

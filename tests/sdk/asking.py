@@ -37,7 +37,7 @@ WEATHER = {
 
 @dataclass
 class Desk:
-    """Where a test sits: the gateway, a client's key, and the backend behind it, with the model to ask for."""
+    """Where a test sits: the gateway, a client's key, and the backend behind it."""
 
     gateway: Running
     backend: Backend
@@ -64,7 +64,7 @@ async def asking(
     options: dict[str, Any] | None = None,
     **fields: Any,
 ) -> AsyncIterator[Desk]:
-    """A gateway in front of a strict backend. Unless it is to be `refusing`, nothing that it gets may be wrong.
+    """A gateway in front of a strict backend, which must refuse nothing unless it is to be `refusing`.
 
     `fields` are the client's, `options` config.yaml's.
     """

@@ -16,11 +16,16 @@ import base64
 import json
 import re
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote
 
+from tests.fakes.strict import Strict
+from tests.fakes.strict_anthropic import strict_anthropic
+from tests.fakes.strict_gemini import strict_gemini
+from tests.fakes.strict_mistral import strict_mistral
+from tests.fakes.strict_openai import strict_openai
 from tests.fakes.upstream import CLOSE, Answer, Received, answer_json, chunk
 from tests.sdk import wires
 from tests.sdk.wires import Call, Json, Say
@@ -33,7 +38,7 @@ COUNTED = 42
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of server. `name` is the backend in a client's settings; `thinking` names a model that does."""
+    """One kind of server, by the name of the backend. `thinking` is a model that thinks."""
 
     name: str
     model: str
@@ -44,7 +49,17 @@ class Kind:
     def models(self) -> tuple[str, ...]:
         return (self.model, self.thinking, *self.others)
 
+    def refuses(self, received: Received) -> Answer | None:
+        """The refusal of what the real one refuses."""
+        return STRICT[self.name](received)
 
+
+STRICT: Mapping[str, Strict] = {
+    "openai": strict_openai,
+    "anthropic": strict_anthropic,
+    "gemini": strict_gemini,
+    "mistral": strict_mistral,
+}
 KINDS = {
     kind.name: kind
     for kind in (
@@ -131,6 +146,9 @@ class Backend:
             found = re.fullmatch(pattern, unquote(received.path))
             if found is None or received.method != method:
                 continue
+            if (refusal := self.kind.refuses(received)) is not None:
+                self.refused.append(f"{received.path}: {refusal}")
+                return refusal
             body = json.loads(received.body) if received.body else {}
             if model := found.groupdict().get("model") or body.get("model"):
                 if model.removeprefix("models/") not in self.kind.models:

@@ -107,9 +107,7 @@ class Gemini:
         elif ask.tool_choice:
             chosen = {"mode": "ANY", "allowedFunctionNames": [ask.tool_choice]}
             body["toolConfig"] = {"functionCallingConfig": chosen}
-        config: Json = {
-            CONFIG[name]: value for name in CONFIG if (value := getattr(ask, name)) not in (None, 0)
-        }
+        config: Json = {CONFIG[name]: value for name in CONFIG if (value := getattr(ask, name)) is not None}
         if ask.stop:
             config["stopSequences"] = list(ask.stop)
         if ask.reasoning_effort:

@@ -97,7 +97,7 @@ class OpenAIChat:
         if ask.response_format is not None:
             schema = {"name": "answer", "schema": ask.response_format}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        body |= {name: value for name in PLAIN if (value := getattr(ask, name)) not in (None, "", 0)}
+        body |= {name: value for name in PLAIN if (value := getattr(ask, name)) is not None}
         if ask.top_logprobs:
             body["logprobs"] = True
         if ask.max_tokens:

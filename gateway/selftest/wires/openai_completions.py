@@ -49,7 +49,7 @@ class OpenAICompletions:
 
     def ask(self, ask: Ask, *, stream: bool) -> Json:  # noqa: D102
         body: Json = {"model": ask.model, "prompt": ask.user}
-        body |= {name: value for name in PLAIN if (value := getattr(ask, name)) not in (None, 0)}
+        body |= {name: value for name in PLAIN if (value := getattr(ask, name)) is not None}
         if ask.top_logprobs:
             body["logprobs"] = ask.top_logprobs
         if ask.stop:

@@ -103,7 +103,7 @@ class OpenAIResponses:
             body["text"] = {
                 "format": {"type": "json_schema", "name": "answer", "schema": ask.response_format}
             }
-        body |= {name: value for name in PLAIN if (value := getattr(ask, name)) not in (None, 0)}
+        body |= {name: value for name in PLAIN if (value := getattr(ask, name)) is not None}
         if ask.top_logprobs:
             body["include"] = [*body.get("include", []), "message.output_text.logprobs"]
         if ask.max_tokens:

@@ -24,7 +24,7 @@ SPOKEN: dict[str, Spoken] = {
     if hasattr(wire, "manners")  # type: ignore[misc]
 }
 ODD = {"noisy", "azure_filters", "perplexity_search", "broken_off", "error_midway", "large_arguments"}
-"""Streams of servers that no helper of an SDK would like, and one whose arguments are not written as Python does."""
+"""Streams of servers that no helper of an SDK would like, and some that have no end."""
 
 
 @pytest.mark.parametrize(("talk", "wire", "way"), ANSWERS)

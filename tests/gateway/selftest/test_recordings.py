@@ -87,7 +87,7 @@ def test_a_request_that_is_refused_is_counted_with_its_reason(tmp_path: Path) ->
     asked["request"]["body"]["n"] = 2
     found = report(ManualClock(), record(tmp_path, "openai", asked))
     assert not found.failures
-    assert any(why.startswith("openai-chat to anthropic: ") for why in found.refused)
+    assert any(why.startswith("openai-chat to anthropic-messages: ") for why in found.refused)
 
 
 def test_what_is_no_chat_is_counted_and_left_out(tmp_path: Path) -> None:

@@ -51,22 +51,24 @@ def test_an_answer_that_is_no_object_is_unreadable() -> None:
 
 # --- manners ---
 
+CHAT, MESSAGES, RESPONSES = "openai-chat", "anthropic-messages", "openai-responses"
+BEGIN = '"type":"content_block_start","index":'
 RUDE = [
-    ("openai-chat", "data: [DONE]\n\n", "", "[DONE] does not come once, last"),
-    ("openai-chat", '"role":"assistant",', "", "the first delta of a choice has no role"),
-    ("openai-chat", '"delta":{"content":', '"delta":null,"x":{"content":', "a choice without index or delta"),
-    ("openai-chat", '"object":"chat.completion.chunk",', "", "a chunk without its object or id"),
-    ("openai-chat", '"choices":[],', "", "a chunk without choices"),
-    ("openai-chat", '"tool_calls":[{"index":0,', '"tool_calls":[{', "a piece of a call without index or function"),
-    ("anthropic-messages", "event: content_block_stop\n", "", "an event named '' of type 'content_block_stop'"),
-    ("anthropic-messages", '"usage":{"input_tokens"', '"u":{"input_tokens"', "message_start is not as it must be"),
-    ("anthropic-messages", '"type":"content_block_start","index":1', '"type":"content_block_start","index":2', "block 2 begins"),
-    ("openai-responses", '"sequence_number":3', '"sequence_number":4', "event 3 has the sequence_number 4"),
-    ("openai-responses", "event: response.created\n", "event: x\n", "an event named 'x' of type 'response.created'"),
-    ("openai-responses", '"delta":"Let me look."', '"delta":"Let me"', "the pieces of text do not make the whole"),
+    (CHAT, "data: [DONE]\n\n", "", "[DONE] does not come once, last"),
+    (CHAT, '"role":"assistant",', "", "the first delta of a choice has no role"),
+    (CHAT, '"delta":{"content":', '"delta":null,"x":{"content":', "a choice without index or delta"),
+    (CHAT, '"object":"chat.completion.chunk",', "", "a chunk without its object or id"),
+    (CHAT, '"choices":[],', "", "a chunk without choices"),
+    (CHAT, '"tool_calls":[{"index":0,', '"tool_calls":[{', "a piece of a call without index"),
+    (MESSAGES, "event: content_block_stop\n", "", "an event named '' of type 'content_block_stop'"),
+    (MESSAGES, '"usage":{"input_tokens"', '"u":{"input_tokens"', "message_start is not as it must be"),
+    (MESSAGES, f"{BEGIN}1", f"{BEGIN}2", "block 2 begins"),
+    (RESPONSES, '"sequence_number":3', '"sequence_number":4', "event 3 has the sequence_number 4"),
+    (RESPONSES, "event: response.created\n", "event: x\n", "an event named 'x'"),
+    (RESPONSES, '"delta":"Let me look."', '"delta":"Let me"', "the pieces of text do not make the whole"),
     ("gemini", '"role":"model"', '"role":"user"', "a content whose role is not model"),
     ("gemini", "data: {", "event: x\ndata: {", "an event with a name, or no object"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("wire", "old", "new", "fault"), RUDE)
