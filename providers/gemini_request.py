@@ -195,9 +195,8 @@ def _part(part: Part) -> dict[str, Any] | None:
             return _media(part)
         case Opaque(dialect="gemini"):
             return dict(part.block)
-    raise UnsupportedParameter(
-        f"Gemini has no word for this part of the dialect {part.dialect}", param="messages"
-    )
+    kind = part.block.get("type") or next(iter(part.block), "")
+    raise UnsupportedParameter(f"messages: this backend takes no part of type {kind}", param="messages")
 
 
 def _signed(part: dict[str, Any], signature: str | None) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def ending(finish: FinishReason | None) -> tuple[str, dict[str, Any]]:
 
 
 _FAILURES = frozenset({"rate_limit_exceeded", "insufficient_quota", "context_length_exceeded"})
-"""Codes that Codex acts upon. After `invalid_prompt` it gives up, after `server_error` it tries again."""
+"""Codes that Codex acts upon. After `invalid_prompt` it gives up, after any other it tries again."""
 
 
 def failure(error: GatewayError, number: int, response: dict[str, Any]) -> bytes:
@@ -93,17 +93,28 @@ def failure(error: GatewayError, number: int, response: dict[str, Any]) -> bytes
     OpenAI's SDKs raise for an event with an `error` in it, as OpenAI sends it, and for no other; Codex reads
     `response.failed` alone, and in its message when to try again.
     """
-    code = error.code or error.type
-    told = {"type": error.type, "code": code, "message": error.message, "param": error.param}
+    told = {
+        "type": error.type,
+        "code": error.code or error.type,
+        "message": error.message,
+        "param": error.param,
+    }
     first = {**told, "type": "error", "sequence_number": number, "error": told}
     message = error.message
     if error.retry_after_s is not None and "try again in" not in message.lower():
         message = f"{message.rstrip('.')}. Please try again in {error.retry_after_s:g}s."
-    if code not in _FAILURES:
-        code = "server_error" if error.status >= 500 else "invalid_prompt"
     last = {
         "type": "response.failed",
         "sequence_number": number + 1,
-        "response": {**response, "status": "failed", "error": {"code": code, "message": message}},
+        "response": {**response, "status": "failed", "error": {"code": _code(error), "message": message}},
     }
     return sse.encode(dumps(first), "error") + sse.encode(dumps(last), "response.failed")
+
+
+def _code(error: GatewayError) -> str:
+    """One of the codes that a response may fail with. A backend's own would mean nothing here."""
+    if error.label in _FAILURES:
+        return error.label
+    if error.status == 429:
+        return "rate_limit_exceeded"
+    return "server_error" if error.status >= 500 else "invalid_prompt"

@@ -77,7 +77,7 @@ def unasked(client: Client, ask: Ask, asked: Asked, dropped: Collection[str]) ->
             and found == "required"
             and [tool.get("name") for tool in asked.tools] == [wanted]
         ):
-            continue  # where no tool can be named, it is the only one left
+            continue
         if not _heeded(name, wanted, found):
             yield f"{name}: {wanted!r} became {found!r}, and nothing is said of it"
 
@@ -112,8 +112,9 @@ def _tools(ask: Ask, asked: Asked, dropped: Collection[str]) -> Iterator[str]:
         (tool.get("name"), tool.get("description"), _names(tool.get("parameters") or {}))
         for tool in asked.tools
     ]
-    chosen = [tool for tool in wanted if tool[0] == ask.tool_choice]
-    if found not in (wanted, chosen) and not _known("tools", dropped):
+    if len(found) == 1 and found[0][0] == ask.tool_choice:  # where none can be named, it is the only one left
+        wanted = [tool for tool in wanted if tool[0] == ask.tool_choice]
+    if found != wanted and not _known("tools", dropped):
         yield f"tools: {shown(wanted, found)}"
 
 

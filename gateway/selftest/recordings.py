@@ -175,7 +175,9 @@ def replayed(recorded: Recorded, skipped: Counter[str]) -> Iterator[Result]:
             recorded.name, "answer", partial(turn.answered, thorough=len(recorded.answer) < LARGE)
         )
         if results and not said.failed and "calls" not in client.lacks:
-            yield line.tried(recorded.name, "results", partial(turn.gone_on, results, bare=False))
+            yield line.tried(
+                recorded.name, "results", partial(turn.gone_on, results, bare=False, afresh=True)
+            )
             yield line.tried(recorded.name, "bare results", partial(turn.gone_on, results, bare=True))
 
 

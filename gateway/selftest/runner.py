@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 
 from gateway.clock import ManualClock
 from gateway.conduit import Conduit, Relay, Way, connect
@@ -50,14 +50,14 @@ class Result:
         return not self.faults
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Line:
     """A client's way to a backend: everything but the question."""
 
     client: Client
     backend: Backend
 
-    @property
+    @cached_property
     def wire(self) -> Wire:
         """How the backend's API is read here."""
         return WIRES[self.backend.wire(self.client.name)]
@@ -107,11 +107,12 @@ def tests(
         yield "settings", turn.limited
     yield "answer", partial(turn.answered, thorough=thorough)
     if results:
-        yield "results", partial(turn.gone_on, results, bare=False)
+        afresh = ask.reasoning_effort is not None
+        yield "results", partial(turn.gone_on, results, bare=False, afresh=afresh)
         yield "bare results", partial(turn.gone_on, results, bare=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Exchange:
     """A question on a line, as its client's JSON, and the bytes that the backend answers with."""
 
@@ -149,7 +150,7 @@ class Exchange:
         client = self.line.client
         got, failed = self.got(Signatures(CLOCK))
         held = client.wire.fold(got) if self.stream else body(got)
-        yield from lost(client, self.said(), client.wire.answer(held))
+        yield from lost(client, self.said, client.wire.answer(held))
         if self.line.wire.name == client.name:
             if not got.startswith(self.answer) and (self.stream or not failed):
                 yield f"the answer is not relayed to the byte: {got[:80]!r}"
@@ -160,6 +161,7 @@ class Exchange:
                 yield f"cut after {len(pieces[0])} bytes, into {len(pieces)} pieces, it is another answer"
                 break
 
+    @cached_property
     def said(self) -> Answer:
         """What the backend said."""
         wire = self.line.wire
@@ -190,16 +192,20 @@ class Exchange:
 
     # --- the turn after it ---
 
-    def gone_on(self, results: tuple[str, ...], *, bare: bool) -> Iterator[str]:
-        """What of an answer with calls does not come back to the backend with their results."""
+    def gone_on(self, results: tuple[str, ...], *, bare: bool, afresh: bool = False) -> Iterator[str]:
+        """What of an answer with calls does not come back to the backend with their results.
+
+        `bare`: from a client that keeps only text and calls. `afresh`: through another process, which
+        remembers nothing; what was not asked for need not be in the answer.
+        """
         line, spoken, signatures = self.line, self.line.client.wire, Signatures(CLOCK)
         got, _ = self.got(signatures)
         held = spoken.fold(got) if self.stream else body(got)
         more = spoken.carry(self.question, held, list(results), bare=bare)
-        _, conduit = line.dial(more, signatures, stream=self.stream)
+        _, conduit = line.dial(more, Signatures(CLOCK) if afresh else signatures, stream=self.stream)
         if bare and isinstance(conduit, Relay):  # a relay sends what it is given, and remembers nothing
             return
-        yield from forgotten(self.said(), read(line, conduit), results, keeps_ids=line.backend.keeps_ids)
+        yield from forgotten(self.said, read(line, conduit), results, keeps_ids=line.backend.keeps_ids)
 
     def _dial(self, signatures: Signatures) -> tuple[Dialect, Conduit]:
         return self.line.dial(self.question, signatures, stream=self.stream)

@@ -35,7 +35,7 @@ DATA = {
 BESIDE = {"thought", "thoughtSignature", "videoMetadata", "mediaResolution", "partMetadata"}
 TOOL = frozenset(
     "functionDeclarations googleSearch urlContext codeExecution fileSearch googleMaps googleSearchRetrieval"
-    " computerUse mcpServers".split()
+    " computerUse mcpServers retrieval enterpriseWebSearch".split()
 )
 DECLARATION = {"name", "description", "parameters", "parametersJsonSchema", "response", "responseJsonSchema",
                "behavior"}  # fmt: skip

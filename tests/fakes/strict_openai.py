@@ -20,16 +20,10 @@ MEMBERS = {
     "system": {"role", "content", "name"},
     "developer": {"role", "content", "name"},
     "user": {"role", "content", "name"},
-    # whole answers come back, with what the SDK puts into them
+    # whole answers come back, with what the SDK's helpers put into them (`parsed`): users report no refusal
     "assistant": {
-        "role",
-        "content",
-        "name",
-        "refusal",
-        "tool_calls",
-        "function_call",
-        "audio",
-        "annotations",
+        *("role", "content", "name", "refusal", "tool_calls", "function_call", "audio", "annotations"),
+        "parsed",
     },
     "tool": {"role", "content", "tool_call_id"},
     "function": {"role", "content", "name"},
@@ -151,8 +145,9 @@ def _part(part: Any, role: str, where: str, model: str) -> None:
             file = only(held, {"file_data", "file_id", "filename"}, where)
             need("file_data" in file or "file_id" in file, f"{where}: no file", where)
             if "file_data" in file:
-                need(not file["file_data"].startswith("http"), f"{where}: a URL", where, code="invalid_value")
-                data_url(file["file_data"], where, ("application/pdf",))
+                data = an(str, file["file_data"], where)
+                fits = data.startswith("data:") and not data.startswith(("data:audio/", "data:video/"))
+                need(fits, f"Invalid file data: '{where}'", where, code="invalid_value")
 
 
 def _calls(message: dict[str, Any], where: str) -> list[str]:
@@ -163,8 +158,9 @@ def _calls(message: dict[str, Any], where: str) -> list[str]:
         need(len(an(str, call["id"], here)) <= 40, f"Invalid '{here}.id': string too long.", f"{here}.id")
         members = {"function": ("name", "arguments"), "custom": ("name", "input")}.get(kind)
         need(members, f"Invalid value: '{kind}'.", f"{here}.type")
-        for value in only(call.get(kind), (), here, need_all=members or ()).values():
-            an(str, value, here)
+        held = only(call.get(kind), {"parsed_arguments"}, here, need_all=members or ())
+        for name in members or ():
+            an(str, held[name], here)
         ids.append(call["id"])
     need(len(set(ids)) == len(ids), f"Duplicate values in {where}.tool_calls", where)
     need(ids or "tool_calls" not in message, f"Invalid '{where}.tool_calls': empty array.", where)

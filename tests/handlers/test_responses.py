@@ -405,7 +405,7 @@ PATCH_GRAMMAR = 'start: begin_patch hunk+ end_patch\nbegin_patch: "*** Begin Pat
 PATCH = "*** Begin Patch\n*** Add File: made.txt\n+hello\n*** End Patch\n"
 
 
-def function(name: str, namespace: str = "") -> dict[str, Any]:
+def function(name: str) -> dict[str, Any]:
     parameters = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
     described = {"description": f"What {name} does. " * 20, "strict": False, "parameters": parameters}
     return {"type": "function", "name": name, **described}

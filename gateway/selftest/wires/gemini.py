@@ -35,6 +35,8 @@ CONFIG = {
     "n": "candidateCount",
     "seed": "seed",
 }
+UNSIGNED = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I"
+"""What Google takes in place of a signature that there is not."""
 MODES = {"auto": "AUTO", "required": "ANY", "none": "NONE"}
 
 
@@ -280,7 +282,7 @@ def _turns(body: Json) -> Iterator[Turn]:
             tuple(text_of(blob.get("data") or blob.get("fileUri")) for blob in blobs if blob),
             calls,
             tuple((text_of(one.get("id")) or text_of(one.get("name")), _result(one)) for one in given),
-            tuple(call.signature for call in calls if call.signature),
+            tuple(call.signature for call in calls if call.signature not in ("", UNSIGNED)),
         )
 
 

@@ -560,6 +560,8 @@ def test_a_failure_ends_the_stream_that_it_happened_in() -> None:
         (RateLimited("try again in 20 ms", retry_after_s=1), "rate_limit_exceeded", "try again in 20 ms"),
         (RateLimited("slow down"), "rate_limit_exceeded", "slow down"),
         (ContextLengthExceeded("too long"), "context_length_exceeded", "too long"),
+        (RateLimited("slow down", code="tokens"), "rate_limit_exceeded", "slow down"),
+        (GatewayError("slow down", status=429), "rate_limit_exceeded", "slow down"),
         (BadRequest("no"), "invalid_prompt", "no"),
         (GatewayError("oops"), "server_error", "oops"),
     ],
