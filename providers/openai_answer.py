@@ -103,9 +103,7 @@ def _parts(message: Json, tags: bool) -> Iterator[Part]:
         yield Refusal(refusal)
     if audio := as_object(message.get("audio")):
         yield Opaque(DIALECT, {"audio": audio})
-    for image in as_objects(message.get("images")):
-        if url := as_text(as_object(image.get("image_url")).get("url")):
-            yield Image(url=url)
+    yield from pictures(message)
     for at, call in enumerate(as_objects(message.get("tool_calls"))):
         name, arguments, custom = called(call)
         id_ = as_text(call.get("id")) or f"call_{at}"
@@ -160,6 +158,17 @@ def content_part(piece: str | dict[str, Any]) -> Part:
 def _thinking_text(piece: Json) -> str:
     inner = piece.get("thinking")
     return as_text(inner) or "".join(as_text(part.get("text")) for part in as_objects(inner))
+
+
+def pictures(message: Json) -> Iterator[Image]:
+    """The pictures that a model made, where OpenRouter puts them."""
+    for image in as_objects(message.get("images")):
+        url = as_text(as_object(image.get("image_url")).get("url"))
+        kind, split, data = url.removeprefix("data:").partition(";base64,")
+        if split and url.startswith("data:"):
+            yield Image(data=data, media_type=kind)
+        elif url:
+            yield Image(url=url)
 
 
 def called(call: Json) -> tuple[str, str, bool]:

@@ -19,6 +19,7 @@ from gateway.providers.openai_answer import (
     annotations_of,
     called,
     content_part,
+    pictures,
     pieces,
     reasoning_text,
     sources,
@@ -62,7 +63,8 @@ class _Tags:
             self._held = ""
 
     def end(self) -> Iterator[tuple[bool, str]]:
-        """What was held back to the end."""
+        """What was held back, now that other things follow. A thought that has begun may go on."""
+        self.stop()
         if self._held:
             yield self._state == "thinking", self._held
             self._held = ""
@@ -194,13 +196,13 @@ class OpenAIReader:
             yield Chunk(index, text="", logprobs=logprobs)
         if refusal := as_text(delta.get("refusal")):
             yield Chunk(index, refusal=refusal)
+        for picture in pictures(delta):
+            yield Chunk(index, part=picture)
         if annotations := as_objects(delta.get("annotations")):
             yield Chunk(index, annotations=tuple(annotations))
-        calls = as_objects(delta.get("tool_calls"))
-        if calls:
-            yield from streamed.details.end(index)
-        for call in calls:
-            yield streamed.calls.feed(index, call)
+        if calls := as_objects(delta.get("tool_calls")):
+            yield from self._held(index, streamed)
+            yield from (streamed.calls.feed(index, call) for call in calls)
         if (reason := finish_reason(choice.get("finish_reason"))) is not None:
             self._ended = True
             yield from self._finish(index, streamed)
@@ -243,10 +245,14 @@ class OpenAIReader:
                 streamed.said.append(text)
             yield Chunk(index, text=text)
 
-    def _finish(self, index: int, streamed: _Streamed) -> Iterator[Chunk]:
-        """What was held back to the end of a choice."""
+    def _held(self, index: int, streamed: _Streamed) -> Iterator[Chunk]:
+        """Text that might have been the beginning of a tag, and a thought that had not ended."""
         yield from self._text(index, streamed, streamed.tags.end())
         yield from streamed.details.end(index)
+
+    def _finish(self, index: int, streamed: _Streamed) -> Iterator[Chunk]:
+        """What was held back to the end of a choice."""
+        yield from self._held(index, streamed)
         if self._sources and not index:
             yield Chunk(annotations=tuple(annotations_of(self._sources, "".join(streamed.said or ()))))
             self._sources = []

@@ -43,6 +43,7 @@ def test_only_one_name_is_installed(wheel: Path) -> None:
         "gateway/static/app.css",
         "gateway/static/icon.svg",
         "gateway/migrations/0001_initial.py",
+        "gateway/selftest/conversations/hello.txt",
         "gateway/py.typed",
     ):
         assert names.count(needed) == 1

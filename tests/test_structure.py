@@ -77,6 +77,11 @@ ELSEWHERE = {
     ),
     "gateway/limits/base.py": ("tests/gateway/limits/contract.py", "the promise that every limiter keeps"),
     "gateway/local_llm.py": ("tests/test_real_model.py", "runs a real model"),
+    **{
+        source: ("tests/gateway/selftest/test_wires.py", "plain readings, all of one protocol")
+        for source in TESTED
+        if source.startswith("gateway/selftest/wires/")
+    },
 }
 """Module -> the file that tests it in place of its mirror image, and why."""
 
@@ -154,6 +159,13 @@ def test_a_provider_knows_values_and_other_providers_only(source: str) -> None:
 @pytest.mark.parametrize("source", sources("gateway/dialects"))
 def test_a_dialect_knows_values_and_other_dialects_only(source: str) -> None:
     assert foreign(source, "gateway.dialects") == []
+
+
+@pytest.mark.parametrize("source", [*sources("gateway/selftest/wires"), "gateway/selftest/forms.py"])
+def test_the_readings_of_the_selftest_know_no_translator(source: str) -> None:
+    assert [name for name in imported(source) if within(name, "gateway")] == [
+        name for name in imported(source) if within(name, "gateway.selftest")
+    ]
 
 
 @pytest.mark.parametrize("source", PURE)

@@ -42,6 +42,7 @@ from gateway.dialects.base import (
     set_member,
 )
 from gateway.dialects.errors import OpenAIErrors
+from gateway.dialects.free_text import unpacked, unpacking
 from gateway.dialects.openai_chat_request import DIALECT, ORIGINS, read
 from gateway.errors import BadRequest
 from gateway.jsonio import Raw, dumps, loads
@@ -85,6 +86,7 @@ class OpenAIChat(OpenAIErrors):
         return read(call)
 
     def reply(self, call: Call, request: ChatRequest, reply: ChatReply, stamp: Stamp) -> bytes:  # noqa: D102
+        reply = unpacked(reply, request)
         body = {
             "id": reply.id or f"chatcmpl-{stamp.id}",
             "object": "chat.completion",
@@ -99,7 +101,7 @@ class OpenAIChat(OpenAIErrors):
         return dumps(body)
 
     def writer(self, call: Call, request: ChatRequest, stamp: Stamp) -> Writer:  # noqa: D102
-        return ChatWriter(request, stamp)
+        return unpacking(ChatWriter(request, stamp), request)
 
     def hides(self, call: Call, event: ServerSentEvent) -> bool:
         """The usage chunk (without choices), unless the client asked for it: many clients die of it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 
@@ -154,7 +154,7 @@ def _image(part: Fields, cache: Json | None) -> Image:
         if found is None:
             raise part.wrong("image_url", "an object with url")
         url, detail = found.required_text("url"), found.text("detail")
-    if (data := _data_url(url)) is not None:
+    if (data := data_url(url)) is not None:
         return Image(data=data[1], media_type=data[0] or "image/png", detail=detail, cache_control=cache)
     return Image(url=url, detail=detail, cache_control=cache)
 
@@ -169,14 +169,14 @@ def _file(part: Fields, cache: Json | None) -> File:
         if file_id is None:
             raise BadRequest(f"{part.path('file')} needs file_data or file_id", param=part.path("file"))
         return File(file_id=file_id, filename=name, cache_control=cache)
-    if (split := _data_url(data)) is not None:
+    if (split := data_url(data)) is not None:
         return File(split[1], split[0] or "application/pdf", filename=name, cache_control=cache)
     if data.startswith(("https://", "http://")):
         return File(url=data, filename=name, cache_control=cache)
     return File(data, "application/pdf", filename=name, cache_control=cache)
 
 
-def _data_url(url: str) -> tuple[str, str] | None:
+def data_url(url: str) -> tuple[str, str] | None:
     """Media type and base64 data of a data URL (RFC 2397); None for another URL.
 
     Without `;base64` the data is percent-encoded; with it, its `+`, `/` and `=` may be.
@@ -321,22 +321,24 @@ def _stop(body: Fields) -> tuple[str, ...]:
 
 def _reasoning(body: Fields) -> Reasoning | None:
     """`reasoning_effort`; or `reasoning` as OpenRouter takes it, `thinking` as Anthropic's layers do."""
-    effort = _effort(body, "reasoning_effort")
+    effort = effort_of(body, "reasoning_effort")
     budget, visible = None, None
     if held := body.fields("reasoning"):
-        effort = effort or _effort(held, "effort")
+        effort = effort or effort_of(held, "effort")
         budget = held.integer("max_tokens")
         visible = None if held.flag("exclude") is None else not held.flag("exclude")
     elif held := body.fields("thinking"):
         budget = held.integer("budget_tokens")
-        if held.text("type") == "disabled":
-            effort = effort or "none"
+        unsaid: Mapping[str | None, Effort] = {"disabled": "none", "enabled": "medium", "adaptive": "medium"}
+        if effort is None and budget is None:
+            effort = unsaid.get(held.text("type"))
     if effort is None and budget is None and visible is None:
         return None
     return Reasoning(effort, budget, visible)
 
 
-def _effort(held: Fields, name: str) -> Effort | None:
+def effort_of(held: Fields, name: str) -> Effort | None:
+    """An effort by its name. Raises `BadRequest` for one that there is none of."""
     found = held.text(name)
     if found is None:
         return None

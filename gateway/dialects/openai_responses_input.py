@@ -13,7 +13,7 @@ from hashlib import sha256
 
 from gateway.chat import Audio, File, Image, Json, Message, Part, Refusal, Role, Text, Thinking, ToolCall
 from gateway.dialects.base import Fields
-from gateway.dialects.openai_chat_request import _data_url as data_url
+from gateway.dialects.openai_chat_request import data_url
 from gateway.dialects.sealed import Seal, unseal
 from gateway.errors import BadRequest, UnsupportedParameter
 

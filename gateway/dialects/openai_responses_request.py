@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.chat import ChatRequest, Message, Opaque, Reasoning, ResponseFormat, Text, Tool, ToolChoice
 from gateway.dialects.base import Call, Fields, member
-from gateway.dialects.openai_chat_request import _effort as effort
+from gateway.dialects.openai_chat_request import effort_of
 from gateway.dialects.openai_responses_input import Conversation, flat_name
 from gateway.dialects.openai_responses_items import Namespaces
 from gateway.errors import BadRequest, UnsupportedParameter
@@ -235,7 +235,7 @@ def _reasoning(body: Fields) -> tuple[Reasoning | None, tuple[str, ...]]:
     if held is None:
         return None, ()
     summary = held.text("summary") or held.text("generate_summary")
-    wanted, visible = effort(held, "effort"), True if summary and summary != "none" else None
+    wanted, visible = effort_of(held, "effort"), True if summary and summary != "none" else None
     unknown = tuple(f"reasoning.{name}" for name, value in held.rest().items() if value != "auto")
     return (Reasoning(wanted, visible=visible) if wanted or visible else None), unknown
 

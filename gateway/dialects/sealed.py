@@ -2,8 +2,8 @@
 
 Every dialect has one opaque text for that: Anthropic's `signature`, the Responses API's `encrypted_content`,
 Gemini's `thoughtSignature`. What is put there says whose it is, so that it finds its way back in any process.
-It is base64 because Google's clients decode it; it hides nothing and is not signed: a forged one is refused by
-the provider that it names, as if its own client had sent it.
+It is base64 because Google's clients decode it; it hides nothing and is not signed: a forged one is refused
+by the provider that it names, as if its own client had sent it.
 """
 
 from __future__ import annotations

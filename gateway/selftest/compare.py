@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
-from gateway.selftest.forms import Answer, Ask, Asked, Json, Said, Turn, Usage, differences, shown
+from gateway.selftest.forms import Answer, Ask, Asked, Call, Json, Said, Turn, Usage, differences, shown
 from gateway.selftest.sides import Client
 
 SETTINGS = (
@@ -46,9 +46,16 @@ def _fitted(client: Client, one: Said) -> Said:
     for name in ("calls", "citations", "images", "logprobs"):
         if name in client.lacks:
             changed[name] = ()
+    if "calls.cut" in client.lacks:
+        changed["calls"] = tuple(map(_as_object, one.calls))
     if "calls" in client.lacks and one.finish == "tool_calls":
         changed["finish"] = "stop"
     return replace(one, **changed)
+
+
+def _as_object(call: Call) -> Call:
+    whole = not isinstance(call.arguments, str)
+    return call if whole else replace(call, arguments={"input": call.arguments})
 
 
 # --- what is asked ---

@@ -212,7 +212,7 @@ def asked_of(line: Line, recorded: Recorded, refused: Counter[str]) -> Iterator[
         bool(question.get("stream")) or "stream" in text_of(recorded.request.get("path")).rpartition(":")[2]
     )
     try:
-        _, conduit = line.dial(question, Signatures(CLOCK), stream=stream)
+        conduit = line.dial(question, Signatures(CLOCK), stream=stream).conduit
     except GatewayError as error:
         if error.status != 400:
             raise

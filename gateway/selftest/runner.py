@@ -50,6 +50,44 @@ class Result:
         return not self.faults
 
 
+@dataclass(frozen=True, slots=True)
+class Dialed:
+    """One request on its way, and its account."""
+
+    dialect: Dialect
+    conduit: Conduit
+    record: CallRecord
+
+    def whole(self, answer: bytes) -> Got:
+        """What the client gets of a whole answer."""
+        try:
+            return Got(self.conduit.whole(answer), False, self.record)
+        except GatewayError as error:
+            return Got(self.dialect.error(error, REQUEST_ID), True, self.record)
+
+    def streamed(self, pieces: Iterable[bytes]) -> Got:
+        """What the client gets of an answer in pieces."""
+        out: list[bytes] = []
+        failed = False
+        try:
+            for piece in pieces:
+                out.extend(self.conduit.feed(piece))
+            out.extend(self.conduit.close())
+        except GatewayError as error:
+            out.append(self.dialect.error_event(error, REQUEST_ID))
+            failed = True
+        return Got(b"".join(out), failed, self.record)
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """A client's bytes, and whether they end in an error of the gateway's."""
+
+    body: bytes
+    failed: bool
+    record: CallRecord
+
+
 @dataclass(frozen=True)
 class Line:
     """A client's way to a backend: everything but the question."""
@@ -64,14 +102,15 @@ class Line:
 
     def dial(
         self, question: Json, signatures: Signatures, *, stream: bool, settings: Settings | None = None
-    ) -> tuple[Dialect, Conduit]:
-        """The conduit of one request. Raises `GatewayError` where it is refused."""
+    ) -> Dialed:
+        """One request on its way. Raises `GatewayError` where it is refused."""
         backend, provider = self.backend, PROVIDERS[self.backend.provider]
         dialect = self.client.dialect(backend.model, stream)
         call = dialect.open(json.dumps(question).encode())
         dialect.amend(call, settings or Settings(backend.model))
         record = CallRecord(REQUEST_ID, 1, "selftest", provider.name, dialect.name, CLOCK.now(), 0.0, CLOCK)
-        return dialect, connect(Way(dialect, provider, call, backend.target, record, signatures, CLOCK))
+        way = Way(dialect, provider, call, backend.target, record, signatures, CLOCK)
+        return Dialed(dialect, connect(way), record)
 
     def tried(self, conversation: str, part: str, test: Test) -> Result:
         """What comes of a test; one that breaks has a fault, with the place where it broke."""
@@ -125,7 +164,7 @@ class Exchange:
 
     def requested(self, ask: Ask) -> Iterator[str]:
         """What the backend is not asked."""
-        _, conduit = self._dial(Signatures(CLOCK))
+        conduit = self.dial(Signatures(CLOCK)).conduit
         yield from unasked(self.line.client, ask, read(self.line, conduit), conduit.dropped)
         yield from sent(self.line, self.question, conduit)
         if conduit.request is not None and conduit.request.stream != self.stream:
@@ -134,8 +173,8 @@ class Exchange:
     def limited(self) -> Iterator[str]:
         """What of its client's settings a request does not obey: a system prompt, and a cap on its limit."""
         settings = Settings(self.line.backend.model, "The house rule.", CAP)
-        _, conduit = self.line.dial(self.question, Signatures(CLOCK), stream=self.stream, settings=settings)
-        asked = read(self.line, conduit)
+        dialed = self.line.dial(self.question, Signatures(CLOCK), stream=self.stream, settings=settings)
+        asked = read(self.line, dialed.conduit)
         system = [turn.text for turn in asked.turns if turn.role == "system"]
         first = (system or [turn.text for turn in asked.turns])[0]
         if not first.startswith(settings.system_prompt):
@@ -146,18 +185,22 @@ class Exchange:
     # --- the answer ---
 
     def answered(self, *, thorough: bool) -> Iterator[str]:
-        """What the client does not get of the answer."""
-        client = self.line.client
-        got, failed = self.got(Signatures(CLOCK))
-        held = client.wire.fold(got) if self.stream else body(got)
-        yield from lost(client, self.said, client.wire.answer(held))
+        """What the client, or its account, does not get of the answer."""
+        client, said, got = self.line.client, self.said, self.got(Signatures(CLOCK))
+        held = client.wire.fold(got.body) if self.stream else body(got.body)
+        yield from lost(client, said, client.wire.answer(held))
+        if not said.failed:
+            yield from unbilled(said, got.record)
         if self.line.wire.name == client.name:
-            if not got.startswith(self.answer) and (self.stream or not failed):
-                yield f"the answer is not relayed to the byte: {got[:80]!r}"
-        elif self.stream:
-            yield from client.wire.manners(got)
+            if not got.body.startswith(self.answer) and (self.stream or not got.failed):
+                yield f"the answer is not relayed to the byte: {got.body[:80]!r}"
+        else:
+            if self.stream:
+                yield from client.wire.manners(got.body)
+            if not got.failed:
+                yield from client.wire.shape(held)
         for pieces in cuts(self.answer, thorough=thorough) if self.stream else ():
-            if self.streamed(pieces, Signatures(CLOCK))[0] != got:
+            if self.dial(Signatures(CLOCK)).streamed(pieces).body != got.body:
                 yield f"cut after {len(pieces[0])} bytes, into {len(pieces)} pieces, it is another answer"
                 break
 
@@ -167,28 +210,14 @@ class Exchange:
         wire = self.line.wire
         return wire.answer(wire.fold(self.answer) if self.stream else body(self.answer))
 
-    def got(self, signatures: Signatures) -> tuple[bytes, bool]:
-        """What the client gets, and whether it ends in an error."""
-        if self.stream:
-            return self.streamed([self.answer], signatures)
-        dialect, conduit = self._dial(signatures)
-        try:
-            return conduit.whole(self.answer), False
-        except GatewayError as error:
-            return dialect.error(error, REQUEST_ID), True
+    def got(self, signatures: Signatures) -> Got:
+        """What the client gets."""
+        dialed = self.dial(signatures)
+        return dialed.streamed([self.answer]) if self.stream else dialed.whole(self.answer)
 
-    def streamed(self, pieces: Iterable[bytes], signatures: Signatures) -> tuple[bytes, bool]:
-        """What the client gets of an answer in pieces, and whether it ends in an error."""
-        dialect, conduit = self._dial(signatures)
-        out: list[bytes] = []
-        try:
-            for piece in pieces:
-                out.extend(conduit.feed(piece))
-            out.extend(conduit.close())
-        except GatewayError as error:
-            out.append(dialect.error_event(error, REQUEST_ID))
-            return b"".join(out), True
-        return b"".join(out), False
+    def dial(self, signatures: Signatures) -> Dialed:
+        """The question, asked."""
+        return self.line.dial(self.question, signatures, stream=self.stream)
 
     # --- the turn after it ---
 
@@ -199,16 +228,13 @@ class Exchange:
         remembers nothing; what was not asked for need not be in the answer.
         """
         line, spoken, signatures = self.line, self.line.client.wire, Signatures(CLOCK)
-        got, _ = self.got(signatures)
+        got = self.got(signatures).body
         held = spoken.fold(got) if self.stream else body(got)
         more = spoken.carry(self.question, held, list(results), bare=bare)
-        _, conduit = line.dial(more, Signatures(CLOCK) if afresh else signatures, stream=self.stream)
+        conduit = line.dial(more, Signatures(CLOCK) if afresh else signatures, stream=self.stream).conduit
         if bare and isinstance(conduit, Relay):  # a relay sends what it is given, and remembers nothing
             return
         yield from forgotten(self.said, read(line, conduit), results, keeps_ids=line.backend.keeps_ids)
-
-    def _dial(self, signatures: Signatures) -> tuple[Dialect, Conduit]:
-        return self.line.dial(self.question, signatures, stream=self.stream)
 
 
 def read(line: Line, conduit: Conduit) -> Asked:
@@ -223,6 +249,17 @@ def sent(line: Line, question: Json, conduit: Conduit) -> Iterator[str]:
     """What a relay does not send as it came."""
     if isinstance(conduit, Relay) and line.backend.exact:
         yield from unlike(question, body(conduit.request.body), conduit.dropped)
+
+
+def unbilled(said: Answer, record: CallRecord) -> Iterator[str]:
+    """What of the tokens that the backend tells does not come on the account."""
+    if (usage := record.usage) is not None:
+        billed = (usage.prompt_tokens, usage.completion_tokens, usage.cache_read_tokens)
+    else:
+        billed = (0, 0, 0)
+    told = (said.usage.prompt, said.usage.completion, said.usage.cached)
+    if billed != told:
+        yield f"on the account, {told} (prompt, completion, cached) became {billed}"
 
 
 def cuts(stream: bytes, *, thorough: bool) -> Iterator[list[bytes]]:

@@ -32,6 +32,7 @@ WIRES: Mapping[str, Wire] = {wire.name: wire for wire in (*_SPOKEN, COHERE, OLLA
 
 STOP = {"stopped_by": "does not say which stop sequence ended the answer"}
 WORDS = {"refusal": "has no member for it: its words are text"}
+OBJECTS = {"calls.cut": "arguments must be an object: a text that is none, cut off, becomes its `input`"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ class Client:
     """One dialect: who speaks it, how it is read here, and what it cannot say, or ask.
 
     `lacks` is a field of `Said`, `usage.FIELD` or `n` (more than one answer) -> why; a refusal that is
-    lacking is told as text, `refusal.finish` with another reason to stop. `mute` is a field of `Ask` -> why.
+    lacking is told as text, `refusal.finish` with another reason to stop, and `calls.cut` is of arguments
+    that the limit cut off. `mute` is a field of `Ask` -> why.
     """
 
     wire: Spoken
@@ -88,9 +90,9 @@ CLIENTS: tuple[Client, ...] = (
         lambda model, stream: AnthropicMessages(),
         lacks={
             **WORDS,
+            **OBJECTS,
             "refusal.finish": "has a reason of its own to stop for it",
             "n": "is one answer",
-            "images": "has no block for them in answers",
             "logprobs": "has no member for them",
         },
         mute={
@@ -102,7 +104,7 @@ CLIENTS: tuple[Client, ...] = (
     Client(
         GEMINI,
         lambda model, stream: gemini.Gemini(model, stream),
-        lacks={**STOP, **WORDS, "usage.written": "counts only what is read from a cache"},
+        lacks={**STOP, **WORDS, **OBJECTS, "usage.written": "counts only what is read from a cache"},
         mute={"parallel_tool_calls": "has no switch for it"},
     ),
 )

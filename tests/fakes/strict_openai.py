@@ -20,7 +20,7 @@ MEMBERS = {
     "system": {"role", "content", "name"},
     "developer": {"role", "content", "name"},
     "user": {"role", "content", "name"},
-    # whole answers come back, with what the SDK's helpers put into them (`parsed`): users report no refusal
+    # whole answers come back, with what the SDK's helpers put into them (`parsed`, `index`), and pass
     "assistant": {
         *("role", "content", "name", "refusal", "tool_calls", "function_call", "audio", "annotations"),
         "parsed",
@@ -154,7 +154,7 @@ def _calls(message: dict[str, Any], where: str) -> list[str]:
     ids = []
     for at, call in enumerate(message.get("tool_calls") or ()):
         here = f"{where}.tool_calls[{at}]"
-        kind = only(call, {"function", "custom"}, here, need_all=("id", "type"))["type"]
+        kind = only(call, {"function", "custom", "index"}, here, need_all=("id", "type"))["type"]
         need(len(an(str, call["id"], here)) <= 40, f"Invalid '{here}.id': string too long.", f"{here}.id")
         members = {"function": ("name", "arguments"), "custom": ("name", "input")}.get(kind)
         need(members, f"Invalid value: '{kind}'.", f"{here}.type")

@@ -82,14 +82,19 @@ def test_what_else_a_message_may_hold() -> None:
         "content": [{"type": "reference", "reference_ids": [1]}],
         "refusal": "No.",
         "audio": {"id": "a"},
-        "images": [{"image_url": {"url": "data:image/png;base64,QQ=="}}],
+        "images": [
+            {"image_url": {"url": "data:image/png;base64,QQ=="}},
+            {"image_url": {"url": "https://x/a.png"}},
+            {"image_url": None},
+        ],
         "tool_calls": [{"function": {"name": "f", "arguments": {"x": 1}}}],
     }
     assert parts_of(message) == (
         Opaque("openai-chat", {"type": "reference", "reference_ids": [1]}),
         Refusal("No."),
         Opaque("openai-chat", {"audio": {"id": "a"}}),
-        Image(url="data:image/png;base64,QQ=="),
+        Image(data="QQ==", media_type="image/png"),
+        Image(url="https://x/a.png"),
         ToolCall("call_0", "f", '{"x":1}'),
     )
 

@@ -64,6 +64,10 @@ def message(*parts: Part, role: Any = "user", **fields: Any) -> list[dict[str, A
             File("QQ==", "image/png"),
             {"type": "image_url", "image_url": {"url": "data:image/png;base64,QQ=="}},
         ),
+        (
+            File("QQ==", "audio/mpeg"),
+            {"type": "input_audio", "input_audio": {"data": "QQ==", "format": "mp3"}},
+        ),
         (File(text="plain"), "plain"),
         (File("cGxhaW4=", "text/plain", filename="a.txt"), "a.txt:\n\nplain"),
         (Opaque("openai-chat", {"type": "video_url"}), {"type": "video_url"}),
@@ -80,6 +84,8 @@ def test_every_part_in_openais_words(part: Part, sent: Any) -> None:
         (Image(file_id="f"), "image"),
         (Opaque("gemini", {"executableCode": {}}), "executableCode"),
         (Opaque("anthropic-messages", {"type": "container_upload"}), "container_upload"),
+        (File("QQ==", "video/mp4"), "video/mp4"),
+        (File("QQ==", "audio/ogg"), "audio/ogg"),
     ],
 )
 def test_a_users_part_without_a_word_is_refused_by_its_name(part: Part, said: str) -> None:
@@ -97,6 +103,15 @@ def test_a_files_address_goes_where_it_is_taken() -> None:
     for differs in (OPENROUTER, MISTRAL):
         file = built(said, differs=differs)[0][0]["content"][0]["file"]
         assert file == {"file_data": "https://x/a.pdf", "filename": "a.pdf"}
+
+
+def test_a_film_goes_where_films_are_taken() -> None:
+    for film, url in (
+        (File("QQ==", "video/mp4"), "data:video/mp4;base64,QQ=="),
+        (File(url="https://x/a.mp4", media_type="video/mp4"), "https://x/a.mp4"),
+    ):
+        (sent,) = built(Message("user", (film,)), differs=OPENROUTER)[0]
+        assert sent["content"] == [{"type": "video_url", "video_url": {"url": url}}]
 
 
 def test_texts_alone_are_one_string_for_servers_that_read_no_lists() -> None:
@@ -149,6 +164,24 @@ def test_an_assistants_turn_keeps_text_calls_and_refusal() -> None:
     assert message(ToolCall("c", "patch", "*** x", custom=True), role="assistant")[0]["tool_calls"] == [
         {"id": "c", "type": "custom", "custom": {"name": "patch", "input": "*** x"}}
     ]
+
+
+def test_answers_in_a_row_are_one_while_their_calls_wait() -> None:
+    """Anthropic and Gemini take them in a row; OpenAI wants every call answered at once."""
+    said = [
+        Message("assistant", (Text("a"), ToolCall("1", "f"))),
+        Message("assistant", (Text("b"), ToolCall("2", "g"))),
+        Message("tool", (Text("x"),), tool_call_id="1"),
+        Message("tool", (Text("y"),), tool_call_id="2"),
+        Message("assistant", (Text("c"),)),
+        Message("assistant", (Text("d"),)),
+    ]
+    both, *others = built(*said)[0]
+    assert both["content"] == "a\n\nb"
+    assert [call["id"] for call in both["tool_calls"]] == ["1", "2"]
+    assert [sent["content"] for sent in others] == ["x", "y", "c", "d"]
+    listed = built(*said[:2], Message("tool", (), tool_call_id="1"), differs=OPENROUTER)
+    assert listed[0][0]["content"] == "a\n\nb"
 
 
 def test_what_the_model_said_in_words_of_another_backend_is_left_out_and_named() -> None:

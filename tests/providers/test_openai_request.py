@@ -323,5 +323,12 @@ def test_a_schemas_name_is_one_that_is_taken() -> None:
     assert asked(response_format=wanted)[0]["response_format"]["json_schema"]["name"] == "City_of_light"
 
 
+def test_a_schema_has_its_type_at_its_root() -> None:
+    node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}}
+    wanted = ResponseFormat("json_schema", "node", {"$ref": "#/$defs/Node", "$defs": {"Node": node}})
+    sent = asked(response_format=wanted)[0]["response_format"]["json_schema"]["schema"]
+    assert sent == {**node, "$defs": {"Node": node}}
+
+
 def test_anthropics_tiers_are_openais() -> None:
     assert asked(service_tier="standard_only")[0] == {"service_tier": "default"}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.chat import ChatRequest, Chunk, Opaque, Thinking, Usage
+from gateway.chat import ChatRequest, Chunk, Image, Opaque, Thinking, Usage
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import GatewayError, UpstreamError
 from gateway.providers.openai_answer import read_reply
@@ -169,6 +169,13 @@ def test_any_text_gives_the_same_whole_and_in_pieces(parts: list[str], data: st.
     assert (reasoning_of(whole), text_of(whole)) == (reasoning_of(cut), text_of(cut))
 
 
+def test_text_that_was_held_back_comes_before_the_calls() -> None:
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}
+    for content in ("<", "\n"):
+        chunks = feed(delta(content=content), delta(tool_calls=[call]), delta(content="<think>"), STOP)
+        assert [chunk.text for chunk in chunks if chunk.text or chunk.tool_call] == [content, None, "<think>"]
+
+
 def test_tags_are_text_where_reasoning_came_otherwise_or_never_comes_so() -> None:
     chunks = feed(delta(reasoning_content="Hm."), delta(content="<think>x"), STOP)
     assert (reasoning_of(chunks), text_of(chunks)) == ("Hm.", "<think>x")
@@ -228,6 +235,11 @@ def test_mistrals_signed_block_ends_with_its_signature() -> None:
 def test_a_piece_that_only_this_dialect_knows_comes_whole() -> None:
     block = {"type": "reference", "reference_ids": [1]}
     assert Opaque("openai-chat", block) in [chunk.part for chunk in feed(delta(content=[block]), STOP)]
+
+
+def test_pictures_come_whole() -> None:
+    chunks = feed(delta(images=[{"index": 0, "image_url": {"url": "data:image/png;base64,QQ=="}}]), STOP)
+    assert Image(data="QQ==", media_type="image/png") in [chunk.part for chunk in chunks]
 
 
 def test_perplexitys_steps_are_reasoning() -> None:

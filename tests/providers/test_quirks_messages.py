@@ -15,6 +15,7 @@ from gateway.providers.quirks_messages import (
     is_empty,
     merged,
     no_developer,
+    not_system_last,
     ok_after_tools,
     only_members,
     prefix_last,
@@ -50,6 +51,9 @@ def heard(messages: list[Any]) -> str:
         (systems_first({"assistant", "tool"}), "suasu", "s0 s3 u1 a2 u4"),
         (systems_first({"assistant", "tool"}), "uctss", "s3 s4 u0 c1 t2"),
         (systems_first({"user"}), "sus", "s0 s2 u1"),
+        (not_system_last, "sus", "s0 s2 u1"),
+        (not_system_last, "suauss", "s0 s4 s5 u1 a2 u3"),
+        (not_system_last, "su", "s0 u1"),
         (ok_after_tools, "ucttu", "u0 c1 t2 t3 OK u4"),
         (ok_after_tools, "ucta", "u0 c1 t2 a3"),
         (merged, "ssuuaau", "s0\n\ns1 u2\n\nu3 a4\n\na5 u6"),
@@ -61,6 +65,11 @@ def heard(messages: list[Any]) -> str:
 )
 def test_who_speaks_when(step: Step, roles: str, becomes: str) -> None:
     assert heard(step(say(roles))) == becomes
+
+
+def test_a_system_alone_is_said_by_the_user() -> None:
+    assert [message["role"] for message in not_system_last(say("ss"))] == ["system", "user"]
+    assert not_system_last([]) == []
 
 
 def test_what_fits_stays_undecoded() -> None:

@@ -9,11 +9,10 @@ import zlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tests.fakes.upstream import FakeUpstream
-from tests.running import Running, running
+from tests.running import Running
 from tests.sdk.strict_backends import KEY, KINDS, Backend, Turn
 from tests.sdk.wires import Call, Say
 
@@ -56,20 +55,14 @@ class Desk:
 
 @asynccontextmanager
 async def asking(
-    folder: Path,
-    kind: str,
-    *script: Turn,
-    model: str = "",
-    refusing: bool = False,
-    options: dict[str, Any] | None = None,
-    **fields: Any,
+    gateway: Running, kind: str, *script: Turn, model: str = "", refusing: bool = False, **fields: Any
 ) -> AsyncIterator[Desk]:
-    """A gateway in front of a strict backend, which must refuse nothing unless it is to be `refusing`.
+    """A client of the gateway's with a strict backend, which refuses nothing unless it is to be `refusing`.
 
-    `fields` are the client's, `options` config.yaml's.
+    `fields` are the client's.
     """
     backend = Backend(KINDS[kind], script or (Say(TEXT),))
-    async with FakeUpstream(backend.answer) as upstream, running(folder, **options or {}) as gateway:
+    async with FakeUpstream(backend.answer) as upstream:
         given = {"backend": kind, "base_url": upstream.url, "backend_api_key": KEY, **fields}
         key = await gateway.client(**given)
         yield Desk(gateway, backend, key, model or backend.kind.model)

@@ -14,7 +14,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI, pydantic_function_tool
 from pydantic import BaseModel, Field
 
-from tests.running import running
+from tests.running import Running, running
 from tests.sdk.asking import (
     ALL,
     CALLS,
@@ -62,8 +62,8 @@ async def client(desk: Desk, **options: Any) -> AsyncIterator[AsyncOpenAI]:
 
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.gen_test(timeout=20)
-async def test_a_whole_answer_has_its_text_usage_and_id(tmp_path: Path, kind: str) -> None:
-    async with asking(tmp_path, kind) as desk, client(desk) as sdk:
+async def test_a_whole_answer_has_its_text_usage_and_id(gateway: Running, kind: str) -> None:
+    async with asking(gateway, kind) as desk, client(desk) as sdk:
         answer = await sdk.chat.completions.create(model=desk.model, messages=HELLO)
     (choice,) = answer.choices
     assert (choice.message.role, choice.message.content, choice.finish_reason) == ("assistant", TEXT, "stop")
@@ -86,9 +86,9 @@ def _counted(usage: Any, thought: int) -> None:
 @pytest.mark.parametrize("told", [True, False])
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.gen_test(timeout=20)
-async def test_a_stream_has_the_same_and_its_usage_if_asked(tmp_path: Path, kind: str, told: bool) -> None:
+async def test_a_stream_has_the_same_and_its_usage_if_asked(gateway: Running, kind: str, told: bool) -> None:
     options: Any = {"stream_options": {"include_usage": True}} if told else {}
-    async with asking(tmp_path, kind) as desk, client(desk) as sdk:
+    async with asking(gateway, kind) as desk, client(desk) as sdk:
         stream = await sdk.chat.completions.create(model=desk.model, messages=HELLO, stream=True, **options)
         assert stream.response.headers["x-request-id"]
         chunks = [chunk async for chunk in stream]
@@ -106,8 +106,8 @@ async def test_a_stream_has_the_same_and_its_usage_if_asked(tmp_path: Path, kind
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_the_synchronous_client_does_as_well(tmp_path: Path) -> None:
-    async with asking(tmp_path, "anthropic") as desk:
+async def test_the_synchronous_client_does_as_well(gateway: Running) -> None:
+    async with asking(gateway, "anthropic") as desk:
 
         def ask() -> tuple[str | None, str, list[str]]:
             with OpenAI(api_key=desk.key, base_url=f"{desk.url}/v1") as sdk:
@@ -120,13 +120,12 @@ async def test_the_synchronous_client_does_as_well(tmp_path: Path) -> None:
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_the_echo_backend_answers(tmp_path: Path) -> None:
-    async with running(tmp_path) as gateway:
-        async with AsyncOpenAI(api_key=await gateway.client(), base_url=gateway.url) as sdk:
-            answer = await sdk.chat.completions.create(model="echo", messages=HELLO)
-            async with sdk.chat.completions.stream(model="echo", messages=HELLO) as stream:
-                streamed = await stream.get_final_completion()
-            vectors = await sdk.embeddings.create(model="echo", input=["a b", "a b", "c"])
+async def test_the_echo_backend_answers(gateway: Running) -> None:
+    async with AsyncOpenAI(api_key=await gateway.client(), base_url=gateway.url) as sdk:
+        answer = await sdk.chat.completions.create(model="echo", messages=HELLO)
+        async with sdk.chat.completions.stream(model="echo", messages=HELLO) as stream:
+            streamed = await stream.get_final_completion()
+        vectors = await sdk.embeddings.create(model="echo", input=["a b", "a b", "c"])
     assert answer.choices[0].message.content == streamed.choices[0].message.content == "Hello"
     assert answer.usage and answer.usage.total_tokens == 4
     assert vectors.data[0].embedding == vectors.data[1].embedding != vectors.data[2].embedding
@@ -137,7 +136,7 @@ async def test_the_echo_backend_answers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.gen_test(timeout=20)
-async def test_a_conversation_carries_pictures_and_documents(tmp_path: Path, kind: str) -> None:
+async def test_a_conversation_carries_pictures_and_documents(gateway: Running, kind: str) -> None:
     picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG64}", "detail": "low"}}
     document = {
         "type": "file",
@@ -149,7 +148,7 @@ async def test_a_conversation_carries_pictures_and_documents(tmp_path: Path, kin
         {"role": "assistant", "content": "A red point."},
         {"role": "user", "content": [document, {"type": "text", "text": "And this?"}]},
     ]
-    async with asking(tmp_path, kind) as desk, client(desk) as sdk:
+    async with asking(gateway, kind) as desk, client(desk) as sdk:
         raw = await sdk.chat.completions.with_raw_response.create(model=desk.model, messages=talk)
     answer = raw.parse()
     assert answer.choices[0].message.content == TEXT
@@ -173,10 +172,10 @@ AUDIO = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "w
 )
 @pytest.mark.gen_test(timeout=20)
 async def test_what_a_backend_cannot_take_is_refused_by_its_name(
-    tmp_path: Path, kind: str, part: Any, said: str
+    gateway: Running, kind: str, part: Any, said: str
 ) -> None:
     talk: Any = [{"role": "user", "content": [{"type": "text", "text": "This?"}, part]}]
-    async with asking(tmp_path, kind) as desk, client(desk) as sdk:
+    async with asking(gateway, kind) as desk, client(desk) as sdk:
         with pytest.raises(openai.BadRequestError, match=said) as caught:
             await sdk.chat.completions.create(model=desk.model, messages=talk)
         assert desk.backend.received == []
@@ -212,8 +211,8 @@ async def _ask(sdk: AsyncOpenAI, streamed: bool, **asked: Any) -> Any:
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.gen_test(timeout=20)
-async def test_parallel_tools_take_two_turns(tmp_path: Path, kind: str, streamed: bool) -> None:
-    async with asking(tmp_path, kind, *_script()) as desk, client(desk) as sdk:
+async def test_parallel_tools_take_two_turns(gateway: Running, kind: str, streamed: bool) -> None:
+    async with asking(gateway, kind, *_script()) as desk, client(desk) as sdk:
         asked: Any = {"model": desk.model, "tools": TOOLS, "tool_choice": "auto"}
         first = await _ask(sdk, streamed, messages=HELLO, **asked)
         message = first.choices[0].message
@@ -232,10 +231,10 @@ async def test_parallel_tools_take_two_turns(tmp_path: Path, kind: str, streamed
 @pytest.mark.parametrize("kind", [*SIGNING, NOT_MISTRALS])
 @pytest.mark.gen_test(timeout=20)
 async def test_what_the_model_signed_survives_its_tools(
-    tmp_path: Path, kind: str, plain: bool, streamed: bool
+    gateway: Running, kind: str, plain: bool, streamed: bool
 ) -> None:
     """A plain client keeps role, content and tool_calls, of which only id, type and function."""
-    async with asking(tmp_path, kind, *_script(thought="Two cities."), model=KINDS[kind].thinking) as desk:
+    async with asking(gateway, kind, *_script(thought="Two cities."), model=KINDS[kind].thinking) as desk:
         async with client(desk) as sdk:
             asked: Any = {"model": desk.model, "tools": TOOLS, "reasoning_effort": "high"}
             first = await _ask(sdk, streamed, messages=HELLO, **asked)
@@ -277,8 +276,8 @@ CHOICES: list[Any] = [
 
 @pytest.mark.parametrize("kind", [*SIGNING, NOT_MISTRALS])
 @pytest.mark.gen_test(timeout=20)
-async def test_every_tool_choice_is_one_that_the_backend_takes(tmp_path: Path, kind: str) -> None:
-    async with asking(tmp_path, kind, Say(calls=CALLS[2:])) as desk, client(desk) as sdk:
+async def test_every_tool_choice_is_one_that_the_backend_takes(gateway: Running, kind: str) -> None:
+    async with asking(gateway, kind, Say(calls=CALLS[2:])) as desk, client(desk) as sdk:
         for choice in CHOICES:
             answer = await sdk.chat.completions.create(
                 model=desk.model, messages=HELLO, tools=TOOLS, tool_choice=choice, parallel_tool_calls=False
@@ -308,8 +307,8 @@ TRIP = Trip(stops=[City(name="Köln", people=1_087_353), City(name="Rom", people
 
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.gen_test(timeout=20)
-async def test_parse_gets_its_model(tmp_path: Path, kind: str) -> None:
-    async with asking(tmp_path, kind, Say(TRIP.model_dump_json())) as desk, client(desk) as sdk:
+async def test_parse_gets_its_model(gateway: Running, kind: str) -> None:
+    async with asking(gateway, kind, Say(TRIP.model_dump_json())) as desk, client(desk) as sdk:
         whole = await sdk.chat.completions.parse(model=desk.model, messages=HELLO, response_format=Trip)
         async with sdk.chat.completions.stream(
             model=desk.model, messages=HELLO, response_format=Trip
@@ -324,10 +323,10 @@ async def test_parse_gets_its_model(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("kind", [*SIGNING, NOT_MISTRALS])
 @pytest.mark.gen_test(timeout=20)
-async def test_the_arguments_of_a_strict_tool_are_parsed(tmp_path: Path, kind: str, streamed: bool) -> None:
+async def test_the_arguments_of_a_strict_tool_are_parsed(gateway: Running, kind: str, streamed: bool) -> None:
     call = Call("Trip", TRIP.model_dump())
     asked: Any = {"messages": HELLO, "tools": [pydantic_function_tool(Trip)]}
-    async with asking(tmp_path, kind, Say(calls=(call,))) as desk, client(desk) as sdk:
+    async with asking(gateway, kind, Say(calls=(call,))) as desk, client(desk) as sdk:
         if streamed:
             answer: Any = await _ask(sdk, True, model=desk.model, **asked)
         else:
@@ -338,9 +337,9 @@ async def test_the_arguments_of_a_strict_tool_are_parsed(tmp_path: Path, kind: s
 
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.gen_test(timeout=20)
-async def test_json_of_any_shape(tmp_path: Path, kind: str) -> None:
+async def test_json_of_any_shape(gateway: Running, kind: str) -> None:
     talk: Any = [{"role": "user", "content": "Two colours, as JSON"}]
-    async with asking(tmp_path, kind, Say('{"colours":["red","blue"]}')) as desk, client(desk) as sdk:
+    async with asking(gateway, kind, Say('{"colours":["red","blue"]}')) as desk, client(desk) as sdk:
         answer = await sdk.chat.completions.create(
             model=desk.model, messages=talk, response_format={"type": "json_object"}
         )
@@ -360,9 +359,11 @@ async def test_json_of_any_shape(tmp_path: Path, kind: str) -> None:
     ],
 )
 @pytest.mark.gen_test(timeout=20)
-async def test_the_reason_to_stop(tmp_path: Path, kind: str, stop: Any, finish: str, streamed: bool) -> None:
+async def test_the_reason_to_stop(
+    gateway: Running, kind: str, stop: Any, finish: str, streamed: bool
+) -> None:
     asked: Any = {"messages": HELLO, "max_completion_tokens": 99, "stop": ["END"]}
-    async with asking(tmp_path, kind, Say("Half a", stop=stop)) as desk, client(desk) as sdk:
+    async with asking(gateway, kind, Say("Half a", stop=stop)) as desk, client(desk) as sdk:
         if not streamed:
             answer = await sdk.chat.completions.create(model=desk.model, **asked)
             reasons = [answer.choices[0].finish_reason]
@@ -374,8 +375,8 @@ async def test_the_reason_to_stop(tmp_path: Path, kind: str, stop: Any, finish: 
 
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.gen_test(timeout=20)
-async def test_parse_says_that_an_answer_is_cut_short(tmp_path: Path, kind: str) -> None:
-    async with asking(tmp_path, kind, Say('{"sto', stop="length")) as desk, client(desk) as sdk:
+async def test_parse_says_that_an_answer_is_cut_short(gateway: Running, kind: str) -> None:
+    async with asking(gateway, kind, Say('{"sto', stop="length")) as desk, client(desk) as sdk:
         with pytest.raises(openai.LengthFinishReasonError) as caught:
             await sdk.chat.completions.parse(model=desk.model, messages=HELLO, response_format=Trip)
     assert caught.value.completion.usage.completion_tokens == OUT  # type: ignore[union-attr]
@@ -399,8 +400,8 @@ FAILURES: list[Any] = [
 
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.gen_test(timeout=20)
-async def test_every_failure_is_an_exception_of_the_sdk(tmp_path: Path, kind: str) -> None:
-    async with asking(tmp_path, kind, *(turn for turn, *_ in FAILURES)) as desk, client(desk) as sdk:
+async def test_every_failure_is_an_exception_of_the_sdk(gateway: Running, kind: str) -> None:
+    async with asking(gateway, kind, *(turn for turn, *_ in FAILURES)) as desk, client(desk) as sdk:
         for turn, kind_of_error, status, code in FAILURES:
             with pytest.raises(kind_of_error) as caught:
                 await sdk.chat.completions.create(model=desk.model, messages=HELLO)
@@ -411,9 +412,9 @@ async def test_every_failure_is_an_exception_of_the_sdk(tmp_path: Path, kind: st
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_what_the_gateway_itself_refuses(tmp_path: Path) -> None:
+async def test_what_the_gateway_itself_refuses(gateway: Running) -> None:
     limits = {"requests_per_minute": 2, "requests_per_hour": 0, "requests_per_day": 0}
-    async with asking(tmp_path, "anthropic", models=["claude-*"], rate_limit=limits) as desk:
+    async with asking(gateway, "anthropic", models=["claude-*"], rate_limit=limits) as desk:
         asked: Any = {"model": desk.model, "messages": HELLO}
         async with client(desk) as sdk:
             with pytest.raises(openai.AuthenticationError, match="unknown API key") as unknown:
@@ -434,9 +435,9 @@ async def test_what_the_gateway_itself_refuses(tmp_path: Path) -> None:
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_the_sdk_tries_again_when_it_was_told_to(tmp_path: Path) -> None:
+async def test_the_sdk_tries_again_when_it_was_told_to(gateway: Running) -> None:
     later = Fail(429, "slower", headers={"Retry-After": "1"})
-    async with asking(tmp_path, "anthropic", later, Say(TEXT)) as desk, client(desk, max_retries=1) as sdk:
+    async with asking(gateway, "anthropic", later, Say(TEXT)) as desk, client(desk, max_retries=1) as sdk:
         loop = asyncio.get_running_loop()
         started = loop.time()
         answer = await sdk.chat.completions.create(model=desk.model, messages=HELLO)
@@ -450,9 +451,9 @@ async def test_the_sdk_tries_again_when_it_was_told_to(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.gen_test(timeout=20)
-async def test_a_stream_that_fails_midway_raises(tmp_path: Path, kind: str, turn: Any, said: str) -> None:
+async def test_a_stream_that_fails_midway_raises(gateway: Running, kind: str, turn: Any, said: str) -> None:
     heard = []
-    async with asking(tmp_path, kind, turn) as desk, client(desk) as sdk:
+    async with asking(gateway, kind, turn) as desk, client(desk) as sdk:
         with pytest.raises(openai.APIError, match=said):
             async for chunk in await sdk.chat.completions.create(
                 model=desk.model, messages=HELLO, stream=True
@@ -463,10 +464,10 @@ async def test_a_stream_that_fails_midway_raises(tmp_path: Path, kind: str, turn
 
 @pytest.mark.gen_test(timeout=20)
 async def test_a_silent_stream_is_kept_alive(tmp_path: Path) -> None:
-    options = {"server__stream_keep_alive_seconds": 0.1}
-    async with asking(tmp_path, "gemini", Wait(0.13), options=options) as desk, client(desk) as sdk:
-        stream = await sdk.chat.completions.create(model=desk.model, messages=HELLO, stream=True)
-        said = [chunk.choices[0].delta.content or "" async for chunk in stream]
+    async with running(tmp_path, server__stream_keep_alive_seconds=0.1) as gateway:
+        async with asking(gateway, "gemini", Wait(0.13)) as desk, client(desk) as sdk:
+            stream = await sdk.chat.completions.create(model=desk.model, messages=HELLO, stream=True)
+            said = [chunk.choices[0].delta.content or "" async for chunk in stream]
     assert "".join(said) == "Half of it."
 
 
@@ -483,10 +484,10 @@ UNKNOWN: list[Any] = [
 @pytest.mark.parametrize(("kind", "asked", "names"), UNKNOWN)
 @pytest.mark.gen_test(timeout=20)
 async def test_what_is_dropped_is_named_or_refused_if_strict(
-    tmp_path: Path, kind: str, asked: Any, names: str
+    gateway: Running, kind: str, asked: Any, names: str
 ) -> None:
     uncapped = {"max_output_tokens": 0}
-    async with asking(tmp_path, kind, quota=uncapped) as desk, client(desk) as sdk:
+    async with asking(gateway, kind, quota=uncapped) as desk, client(desk) as sdk:
         asked = {"model": desk.model, "messages": HELLO, **asked}
         raw = await sdk.chat.completions.with_raw_response.create(**asked)
         assert raw.parse().choices[0].message.content == TEXT
@@ -513,9 +514,9 @@ async def test_what_is_dropped_is_named_or_refused_if_strict(
 )
 @pytest.mark.parametrize("form", [{}, {"encoding_format": "float"}], ids=["base64", "float"])
 @pytest.mark.gen_test(timeout=20)
-async def test_vectors_come_as_numbers(tmp_path: Path, kind: str, model: str, form: Any) -> None:
+async def test_vectors_come_as_numbers(gateway: Running, kind: str, model: str, form: Any) -> None:
     texts = ["a", "banana"]
-    async with asking(tmp_path, kind) as desk, client(desk) as sdk:
+    async with asking(gateway, kind) as desk, client(desk) as sdk:
         answer = await sdk.embeddings.create(model=model, input=texts, **form)
         one = await sdk.embeddings.create(model=model, input="banana", **form)
     assert [row.embedding for row in answer.data] == [vector(text) for text in texts]
@@ -525,16 +526,16 @@ async def test_vectors_come_as_numbers(tmp_path: Path, kind: str, model: str, fo
 
 
 @pytest.mark.gen_test(timeout=20)
-async def test_a_backend_without_embeddings_says_so(tmp_path: Path) -> None:
-    async with asking(tmp_path, "anthropic") as desk, client(desk) as sdk:
+async def test_a_backend_without_embeddings_says_so(gateway: Running) -> None:
+    async with asking(gateway, "anthropic") as desk, client(desk) as sdk:
         with pytest.raises(openai.BadRequestError, match="no embeddings"):
             await sdk.embeddings.create(model="m", input="a")
 
 
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.gen_test(timeout=20)
-async def test_the_models_are_the_backends(tmp_path: Path, kind: str) -> None:
-    async with asking(tmp_path, kind) as desk, client(desk) as sdk:
+async def test_the_models_are_the_backends(gateway: Running, kind: str) -> None:
+    async with asking(gateway, kind) as desk, client(desk) as sdk:
         models = [model async for model in sdk.models.list()]
         one = await sdk.models.retrieve(desk.model)
     assert [model.id for model in models] == [*desk.backend.kind.models]

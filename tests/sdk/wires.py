@@ -7,9 +7,10 @@ Shapes: what the providers' recorded answers hold, nulls and all. Usage is the s
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+from zlib import crc32
 
 from tests.fakes.upstream import Answer, answer_json, answer_sse
 
@@ -153,18 +154,24 @@ def responses(say: Say, asked: Json) -> Answer:
     if say.thought:
         shown = (asked.get("reasoning") or {}).get("summary")
         summary = [{"type": "summary_text", "text": say.thought}] if shown else []
-        thought = {"id": "rs_1", "type": "reasoning", "summary": summary}
+        thought = {"id": f"rs_{crc32(say.signature.encode()):08x}", "type": "reasoning", "summary": summary}
         if "reasoning.encrypted_content" in (asked.get("include") or []):
             thought["encrypted_content"] = say.signature
         output.append(thought)
     done = "incomplete" if say.stop else "completed"
     if say.text:
         part = {"type": "output_text", "text": say.text, "annotations": [], "logprobs": []}
-        message = {"id": "msg_1", "type": "message", "role": "assistant", "status": done, "content": [part]}
+        message = {
+            "id": f"msg_{crc32(say.text.encode()):08x}",
+            "type": "message",
+            "role": "assistant",
+            "status": done,
+            "content": [part],
+        }
         output.append(message)
-    for number, call in enumerate(say.calls):
+    for call in say.calls:
         function = {"call_id": call.id, "name": call.name, "arguments": json.dumps(call.arguments)}
-        output.append({"id": f"fc_{number}", "type": "function_call", "status": "completed", **function})
+        output.append({"id": f"fc_{call.id}", "type": "function_call", "status": "completed", **function})
     whole = _response(say, asked, output)
     if not asked.get("stream"):
         return answer_json(whole, headers={"x-request-id": "req_openai"})
@@ -190,7 +197,7 @@ def _response(say: Say, asked: Json, output: list[Json]) -> Json:
     }
     why = {"length": "max_output_tokens", "filter": "content_filter"}.get(say.stop)
     return {
-        "id": "resp_1",
+        "id": f"resp_{crc32(str(asked).encode()):08x}",
         "object": "response",
         "created_at": 1764000000,
         "status": "incomplete" if why else "completed",
@@ -354,6 +361,3 @@ def generate(say: Say, asked: Json, *, model: str, stream: bool) -> Answer:
     said = [answer([part]) for part in parts]
     said.append(answer([{"text": ""}], finishReason=reason))
     return answer_sse([event(each, end="\r\n") for each in said])
-
-
-Wire = Callable[[Say, Json], Answer]

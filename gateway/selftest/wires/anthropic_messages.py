@@ -14,6 +14,7 @@ from gateway.selftest.wires.base import (
     broken,
     each,
     events,
+    lacking,
     mapping,
     number,
     reason,
@@ -27,6 +28,14 @@ FINISHES = {
     "tool_use": "tool_calls",
 }
 DELTAS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
+
+BLOCKS: dict[str, dict[str, type]] = {
+    "text": {"text": str},
+    "thinking": {"thinking": str, "signature": str},
+    "redacted_thinking": {"data": str},
+    "image": {"source": dict},  # no answer of Anthropic's own has one, but requests do
+    "tool_use": {"id": str, "name": str, "input": object},
+}
 
 
 class AnthropicMessages:
@@ -73,6 +82,7 @@ class AnthropicMessages:
             reasoning="\n\n".join(text_of(block.get("thinking")) for block in blocks),
             calls=_calls(blocks),
             citations=[text_of(note.get("url")) for block in blocks for note in each(block.get("citations"))],
+            images=_images(blocks),
             finish=FINISHES.get(text_of(body.get("stop_reason")), "stop"),
             stopped_by=body.get("stop_sequence"),
             signatures=_signatures(blocks),
@@ -171,6 +181,14 @@ class AnthropicMessages:
                 yield "message_delta does not come once, before message_stop"
         yield from _block_manners(found)
 
+    def shape(self, body: Json) -> Iterator[str]:  # noqa: D102
+        members = {"id": str, "type": str, "role": str, "model": str, "content": list, "stop_reason": str}
+        yield from lacking(body, "the message", **members, usage=dict)
+        yield from lacking(mapping(body.get("usage")), "usage", input_tokens=int, output_tokens=int)
+        for block in each(body.get("content")):
+            kind = str(block.get("type"))
+            yield from lacking(block, kind, **BLOCKS.get(kind, {"type": type(None)}))
+
 
 def _choice(ask: Ask) -> Json:
     choice: Json = {}
@@ -230,6 +248,11 @@ def _calls(blocks: list[Json]) -> list[Call]:
     ]
 
 
+def _images(blocks: list[Json]) -> list[str]:
+    sources = [mapping(block.get("source")) for block in blocks if block.get("type") == "image"]
+    return [base64_of(text_of(source.get("data") or source.get("url"))) for source in sources]
+
+
 def _signatures(blocks: list[Json]) -> list[str]:
     thoughts = [block for block in blocks if block.get("type") in ("thinking", "redacted_thinking")]
     return [text_of(block.get("signature")) or text_of(block.get("data")) for block in thoughts]
@@ -254,12 +277,11 @@ def _turns(body: Json) -> Iterator[Turn]:
         yield Turn("system", "\n\n".join(text_of(block.get("text")) for block in system))
     for message in each(body.get("messages")):
         blocks = _blocks(message.get("content"))
-        pictures = [mapping(block.get("source")) for block in blocks if block.get("type") == "image"]
         results = [block for block in blocks if block.get("type") == "tool_result"]
         yield Turn(
             text_of(message.get("role")),
             _joined(blocks, "text"),
-            tuple(text_of(source.get("data") or source.get("url")) for source in pictures),
+            tuple(_images(blocks)),
             tuple(_calls(blocks)),
             tuple(
                 (text_of(result.get("tool_use_id")), _joined(_blocks(result.get("content")), "text"))

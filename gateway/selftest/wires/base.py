@@ -51,6 +51,9 @@ class Spoken(Wire, Protocol):
     def manners(self, stream: bytes) -> Iterator[str]:
         """What an SDK's helper would stumble over in a stream, a line each."""
 
+    def shape(self, body: Json) -> Iterator[str]:
+        """What clients need of an answer that went well, and is not there, a line each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -125,6 +128,13 @@ def broken() -> Json:
 def reason(error: Any) -> str:
     """The message of an error, whichever shape it has."""
     return text_of(error) or text_of(mapping(error).get("message"))
+
+
+def lacking(held: Json, what: str, **kinds: type) -> Iterator[str]:
+    """The members that something lacks, or has of another kind."""
+    for name, kind in kinds.items():
+        if not isinstance(held.get(name), kind):
+            yield f"{what} has no {name}: {held.get(name)!r:.40}"
 
 
 def mapping(value: Any) -> Json:

@@ -14,6 +14,7 @@ from gateway.selftest.wires.base import (
     broken,
     each,
     events,
+    lacking,
     mapping,
     number,
     reason,
@@ -177,6 +178,14 @@ class Gemini:
                     yield "a content whose role is not model"
                 if "finishReason" in candidate and not isinstance(candidate["finishReason"], str):
                     yield "a finishReason that is no text"
+
+    def shape(self, body: Json) -> Iterator[str]:  # noqa: D102
+        yield from lacking(body, "the answer", modelVersion=str, responseId=str)
+        for candidate in each(body.get("candidates")):
+            yield from lacking(candidate, "a candidate", content=dict, finishReason=str)
+            for part in each(mapping(candidate.get("content")).get("parts")):
+                if "functionCall" in part:
+                    yield from lacking(part["functionCall"], "a functionCall", name=str, args=dict)
 
 
 def _add(candidate: Json, piece: Json) -> None:

@@ -25,6 +25,7 @@ from gateway.selftest.wires.base import (
     broken,
     each,
     events,
+    lacking,
     mapping,
     number,
     reason,
@@ -151,6 +152,18 @@ class OpenAIChat:
             data = event.object
             if data and not data.get("error"):
                 yield from _manners(data, begun, ended)
+
+    def shape(self, body: Json) -> Iterator[str]:  # noqa: D102
+        yield from lacking(body, "the answer", id=str, object=str, created=int, model=str, choices=list)
+        for choice in each(body.get("choices")):
+            yield from lacking(choice, "a choice", index=int, message=dict, finish_reason=str)
+            yield from lacking(mapping(choice.get("message")), "a message", role=str)
+            for call in each(mapping(choice.get("message")).get("tool_calls")):
+                yield from lacking(call, "a call", id=str, type=str)
+                if call.get("type") not in ("function", "custom") or call.get("type") not in call:
+                    yield f"a call of the type {call.get('type')!r}"
+                if "function" in call:
+                    yield from lacking(call["function"], "a function", name=str, arguments=str)
 
 
 def usage(body: Json) -> Usage:

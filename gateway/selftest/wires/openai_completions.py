@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway.selftest.forms import Answer, Ask, Asked, Json, Said, Turn, said
-from gateway.selftest.wires.base import DONE, Spoken, broken, each, events, mapping, number, reason, text_of
+from gateway.selftest.wires.base import (
+    DONE,
+    Spoken,
+    broken,
+    each,
+    events,
+    lacking,
+    mapping,
+    number,
+    reason,
+    text_of,
+)
 from gateway.selftest.wires.openai_chat import finish, usage
 
 PLAIN = ("n", "max_tokens", "temperature", "top_p", "seed")
@@ -83,6 +94,11 @@ class OpenAICompletions:
             for choice in each(data.get("choices")):
                 if not isinstance(choice.get("text"), str) or not isinstance(choice.get("index"), int):
                     yield "a choice without text or index"
+
+    def shape(self, body: Json) -> Iterator[str]:  # noqa: D102
+        yield from lacking(body, "the answer", id=str, object=str, created=int, model=str, choices=list)
+        for choice in each(body.get("choices")):
+            yield from lacking(choice, "a choice", index=int, text=str, finish_reason=str)
 
 
 def _said(choice: Json) -> Said:

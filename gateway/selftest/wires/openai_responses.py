@@ -13,6 +13,7 @@ from gateway.selftest.wires.base import (
     broken,
     each,
     events,
+    lacking,
     mapping,
     number,
     reason,
@@ -29,6 +30,19 @@ DELTAS = {
     "response.reasoning_text.delta": "reasoning",
     "response.function_call_arguments.delta": "arguments",
     "response.custom_tool_call_input.delta": "arguments",
+}
+
+ITEMS: dict[str, dict[str, type]] = {
+    "message": {"role": str, "status": str, "content": list},
+    "function_call": {"call_id": str, "name": str, "arguments": str, "status": str},
+    "custom_tool_call": {"call_id": str, "name": str, "input": str},
+    "reasoning": {"summary": list},
+    "image_generation_call": {"result": str, "status": str},
+}
+PARTS: dict[str, dict[str, type]] = {
+    "output_text": {"text": str, "annotations": list, "logprobs": list},
+    "refusal": {"refusal": str},
+    "reasoning_text": {"text": str},
 }
 
 
@@ -153,6 +167,19 @@ class OpenAIResponses:
             if end.name == "response.failed":
                 continue  # it holds the failure, and no items
             yield from _whole_manners(found, mapping(end.object.get("response")))
+
+    def shape(self, body: Json) -> Iterator[str]:  # noqa: D102
+        kinds = {"id": str, "object": str, "created_at": int, "status": str, "model": str, "output": list}
+        yield from lacking(body, "the response", **kinds, parallel_tool_calls=bool, tools=list)
+        if body.get("usage") is not None:
+            totals = {"input_tokens": int, "output_tokens": int, "total_tokens": int}
+            yield from lacking(body["usage"], "usage", **totals, input_tokens_details=dict)
+            yield from lacking(body["usage"], "usage", output_tokens_details=dict)
+        for item in each(body.get("output")):
+            yield from lacking(item, "an item", type=str, id=str)
+            yield from lacking(item, str(item.get("type")), **ITEMS.get(str(item.get("type")), {}))
+            for part in each(item.get("content")):
+                yield from lacking(part, "a part", **PARTS.get(str(part.get("type")), {"type": type(None)}))
 
 
 def _spoken(text: str) -> Json:

@@ -523,7 +523,9 @@ def test_every_form_of_response_format(found: Any, wanted: ResponseFormat | None
         ({"thinking": {"type": "enabled", "budget_tokens": 31999}}, Reasoning(budget_tokens=31999)),
         ({"thinking": {"type": "disabled"}}, Reasoning("none")),
         ({"thinking": {"type": "disabled"}, "reasoning_effort": "high"}, Reasoning("high")),
-        ({"thinking": {"type": "adaptive"}}, None),
+        ({"thinking": {"type": "enabled"}}, Reasoning("medium")),
+        ({"thinking": {"type": "adaptive"}}, Reasoning("medium")),
+        ({"thinking": {}}, None),
     ],
 )
 def test_every_form_of_asking_for_reasoning(members: dict[str, Any], wanted: Reasoning | None) -> None:
@@ -1444,3 +1446,20 @@ def test_only_the_usage_chunk_is_hidden_and_only_from_who_did_not_ask(data: byte
     assert OPENAI_CHAT.hides(opened(stream=True), event) is hidden
     assert OPENAI_CHAT.hides(opened(stream=True, stream_options=None), event) is hidden
     assert OPENAI_CHAT.hides(opened(stream=True, **asked), event) is False
+
+
+def test_a_free_text_tool_comes_back_as_such_from_a_backend_that_has_none() -> None:
+    request = read(tools=[{"type": "custom", "custom": {"name": "patch"}}])
+    call = ToolCall("c", "patch", '{"input": "*** Begin"}')
+    reply = ChatReply("r", "m", (Choice(Message("assistant", (call,)), "tool_calls"),))
+    (whole,) = json.loads(OPENAI_CHAT.reply(OPEN, request, reply, STAMP))["choices"][0]["message"][
+        "tool_calls"
+    ]
+    assert whole == {"id": "c", "type": "custom", "custom": {"name": "patch", "input": "*** Begin"}}
+    writer = OPENAI_CHAT.writer(OPEN, request, STAMP)
+    pieces = [ToolCallDelta(0, "c", "patch"), *(ToolCallDelta(0, arguments=part) for part in call.arguments)]
+    stream = b"".join(writer.feed(Chunk(tool_call=piece)) for piece in pieces) + writer.close()
+    deltas = [json.loads(event.data) for event in SSEDecoder().feed(stream) if event.data != b"[DONE]"]
+    told = [piece for each in deltas for piece in each["choices"][0]["delta"].get("tool_calls", [])]
+    assert told[0]["type"] == "custom"
+    assert "".join(piece["custom"].get("input", "") for piece in told) == "*** Begin"

@@ -37,7 +37,7 @@ def test_every_wire_answers_somebody() -> None:
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
 def test_what_a_dialect_lacks_is_something_with_a_reason(client: Client) -> None:
     said = {item.name for item in fields(Said)} | {f"usage.{item.name}" for item in fields(Usage)}
-    assert client.lacks.keys() <= said | {"n", "refusal.finish"}
+    assert client.lacks.keys() <= said | {"n", "refusal.finish", "calls.cut"}
     assert client.mute.keys() <= {item.name for item in fields(Ask)}
     assert all({**client.lacks, **client.mute}.values())
 

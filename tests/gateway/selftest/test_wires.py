@@ -105,6 +105,37 @@ def test_a_response_without_an_event_is_rude(drop: str, fault: str) -> None:
     assert fault in list(SPOKEN["openai-responses"].manners("\n\n".join(kept).encode()))
 
 
+# --- shape ---
+
+MISSHAPEN = [
+    (CHAT, '"type": "function"', '"type": "x"', "a call of the type 'x'"),
+    (CHAT, '"finish_reason": "tool_calls"', '"finish_reason": null', "a choice has no finish_reason: None"),
+    (CHAT, '"created": 1763900000', '"created": "now"', "the answer has no created: 'now'"),
+    (CHAT, '"role": "assistant"', '"role": null', "a message has no role: None"),
+    (MESSAGES, '"stop_reason": "tool_use"', '"stop_reason": null', "the message has no stop_reason: None"),
+    (MESSAGES, '"signature": "', '"sign": "', "thinking has no signature: None"),
+    (MESSAGES, '"output_tokens": 50', '"output_tokens": null', "usage has no output_tokens: None"),
+    (RESPONSES, '"call_id"', '"id_"', "function_call has no call_id: None"),
+    (RESPONSES, '"annotations": []', '"annotations": null', "a part has no annotations: None"),
+    (RESPONSES, '"total_tokens": 110', '"total": 110', "usage has no total_tokens: None"),
+    ("gemini", '"args": {"city": "Rome"}', '"args": "{}"', "a functionCall has no args: '{}'"),
+    ("gemini", '"finishReason": "STOP"', '"finishReason": null', "a candidate has no finishReason: None"),
+]
+
+
+@pytest.mark.parametrize(("wire", "old", "new", "fault"), MISSHAPEN)
+def test_what_clients_need_and_is_not_there_is_said(wire: str, old: str, new: str, fault: str) -> None:
+    good = TALKS["thoughtful_call"].answers[wire, "whole"].decode()
+    assert old in good and list(SPOKEN[wire].shape(body(good.encode()))) == []
+    assert fault in list(SPOKEN[wire].shape(body(good.replace(old, new).encode())))
+
+
+def test_a_completion_has_a_shape_too() -> None:
+    good, wire = TALKS["hello"].answers["openai-completions", "whole"].decode(), SPOKEN["openai-completions"]
+    assert list(wire.shape(body(good.encode()))) == []
+    assert list(wire.shape(body(good.replace('"text"', '"t"').encode()))) == ["a choice has no text: None"]
+
+
 # --- what is asked, written and read again ---
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
