@@ -158,7 +158,7 @@ def failed(
 ) -> GatewayError:
     """What a backend's error answer means. A caller of its own dialect gets all that it says."""
     error = provider.error(reply.status, reply.headers, body)
-    if relayed and error.status == reply.status:
+    if relayed and reply.status in (error.status, dialect.status(error)):
         error.body = _completed(body, dialect.error(error, record.request_id))
         if error.body is not None:
             error.body = conceal_bytes(error.body, record.backend_api_key)
@@ -168,7 +168,8 @@ def failed(
 def _completed(body: bytes, ours: bytes) -> bytes | None:
     """A backend's error body with the words that the dialect has for it; None where it is no such body.
 
-    It is the very body where it has them all. Servers that imitate a dialect have their own types and codes.
+    It is the very body where it has them all, but for nulls and details. Servers that imitate a dialect have
+    their own types and codes.
     """
     try:
         said = loads(body)
@@ -179,7 +180,7 @@ def _completed(body: bytes, ours: bytes) -> bytes | None:
     if not isinstance(held, dict) or held.get("message") != wanted["message"]:
         return None
     known = {name: value for name, value in wanted.items() if name != "details" or name not in held}
-    if known.items() <= held.items():
+    if all(held.get(name) == value for name, value in known.items() if name != "details"):
         return body
     return dumps({**said, "error": {**held, **known}})
 

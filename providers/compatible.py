@@ -96,7 +96,7 @@ MISTRAL = Differences(
         {"top_k", "min_tokens", "repetition_penalty", "prompt_mode", "guardrails", "safe_prompt"}
     ),
     file_urls=True,
-    thoughts=((r"magistral|mistral-(small|medium)", "list"),),
+    thoughts=((r"magistral|mistral-(small|medium)-(latest|4|3-5|2[6-9])", "list"),),
     embedding_quirks=(
         only({"model", "input", "output_dimension", "output_dtype", "encoding_format", "metadata"}),
     ),
