@@ -119,6 +119,7 @@ class Backend:
     received: list[Received] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     _given: list[_Given] = field(default_factory=list)
+    _threads: dict[str, Json] = field(default_factory=dict)
     _turns: int = 0
 
     def answer(self, received: Received) -> Answer:
@@ -146,6 +147,8 @@ class Backend:
             found = re.fullmatch(pattern, unquote(received.path))
             if found is None or received.method != method:
                 continue
+            if self.kind.name == "anthropic" and received.body:
+                received = replace(received, body=self._joined(received))
             if (refusal := self.kind.refuses(received)) is not None:
                 self.refused.append(f"{received.path}: {refusal}")
                 return refusal
@@ -251,7 +254,28 @@ class Backend:
         for message in asked["messages"]:
             self._recall_blocks(message["content"] if isinstance(message["content"], list) else [])
         thinks = (asked.get("thinking") or {}).get("type") in ("enabled", "adaptive")
-        return self.say(asked, lambda say: wires.messages(say, asked), model=asked["model"], thinks=thinks)
+        id_ = f"msg_01Dv{self._turns}"
+
+        def write(say: Say) -> Answer:
+            said = {"role": "assistant", "content": wires.blocks(say, asked)}
+            self._threads[id_] = {**asked, "messages": [*asked["messages"], said]}
+            return wires.messages(say, asked, id_)
+
+        return self.say(asked, write, model=asked["model"], thinks=thinks)
+
+    def _joined(self, received: Received) -> bytes:
+        """A body with what came before it in its thread (message-threads-2026-08-12)."""
+        asked = json.loads(received.body)
+        if "message-threads-2026-08-12" not in received.headers.get("anthropic-beta", ""):
+            return received.body
+        thread = asked.pop("thread", {"type": "create"})
+        if thread["type"] == "continue":
+            if held := asked.keys() & {"system", "tools"}:
+                raise Refused(400, f"{held.pop()}: the thread has it already", "thread_fingerprint_mismatch")
+            if (before := self._threads.get(thread["previous_message_id"])) is None:
+                raise Refused(404, "no such thread", "thread_not_found")
+            asked = {**before, **asked, "messages": before["messages"] + asked["messages"]}
+        return json.dumps(asked).encode()
 
     def _recall_blocks(self, content: list[Json]) -> None:
         before = []
@@ -389,7 +413,9 @@ _STATUSES |= {429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 503: "UNAVAILABLE"}
 def error_body(kind: str, fail: Fail) -> Json:
     """An error in the provider's shape."""
     if kind == "anthropic":
-        error = {"type": _TYPES.get(fail.status, "api_error"), "message": fail.message}
+        error: Json = {"type": _TYPES.get(fail.status, "api_error"), "message": fail.message}
+        if fail.word:
+            error["details"] = {"error_code": fail.word}
         return {"type": "error", "error": error, "request_id": "req_anthropic"}
     if kind == "gemini":
         status = _STATUSES.get(fail.status, "UNKNOWN")

@@ -260,8 +260,8 @@ def _item_events(at: int, item: Json) -> Iterator[Json]:
 # --- Anthropic ---
 
 
-def messages(say: Say, asked: Json) -> Answer:
-    """Blocks, each thought with its signature; the input is counted without what was cached."""
+def blocks(say: Say, asked: Json) -> list[Json]:
+    """Thoughts with their signatures, texts and calls."""
     content: list[Json] = []
     if say.thought:
         hidden = (asked.get("thinking") or {}).get("display") == "omitted"
@@ -272,6 +272,12 @@ def messages(say: Say, asked: Json) -> Answer:
     for call in say.calls:
         block = {"type": "tool_use", "id": call.id, "name": call.name, "input": call.arguments}
         content.append({**block, "caller": {"type": "direct"}})
+    return content
+
+
+def messages(say: Say, asked: Json, id_: str = "msg_01Dv") -> Answer:
+    """The input is counted without what was cached."""
+    content = blocks(say, asked)
     ends = {"length": "max_tokens", "filter": "refusal", "sequence": "stop_sequence"}
     stop = {
         "stop_reason": ends.get(say.stop) or ("tool_use" if say.calls else "end_turn"),
@@ -293,7 +299,7 @@ def messages(say: Say, asked: Json) -> Answer:
         "service_tier": "standard",
         "inference_geo": "global",
     }
-    head = {"id": "msg_01Dv", "type": "message", "role": "assistant", "model": f"{asked['model']}-20260801"}
+    head = {"id": id_, "type": "message", "role": "assistant", "model": f"{asked['model']}-20260801"}
     headers = {"request-id": "req_anthropic"}
     if not asked.get("stream"):
         return answer_json({**head, "content": content, **stop, "usage": usage}, headers=headers)
