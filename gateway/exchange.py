@@ -168,8 +168,8 @@ def failed(
 def _completed(body: bytes, ours: bytes) -> bytes | None:
     """A backend's error body with the words that the dialect has for it; None where it is no such body.
 
-    It is the very body where it has them all, but for nulls and details. Servers that imitate a dialect have
-    their own types and codes.
+    It is the very body where it has them all, details apart. Servers that imitate a dialect have their own types
+    and codes.
     """
     try:
         said = loads(body)
@@ -180,7 +180,7 @@ def _completed(body: bytes, ours: bytes) -> bytes | None:
     if not isinstance(held, dict) or held.get("message") != wanted["message"]:
         return None
     known = {name: value for name, value in wanted.items() if name != "details" or name not in held}
-    if all(held.get(name) == value for name, value in known.items() if name != "details"):
+    if {name: value for name, value in known.items() if name != "details"}.items() <= held.items():
         return body
     return dumps({**said, "error": {**held, **known}})
 

@@ -23,7 +23,6 @@ from gateway.chat import (
     Opaque,
     Reasoning,
     Refusal,
-    ResponseFormat,
     Text,
     Thinking,
     Tool,
@@ -33,7 +32,7 @@ from gateway.errors import BadRequest, UnsupportedParameter
 from gateway.jsonio import dumps, loads
 from gateway.providers.anthropic_models import EFFORTS, Rules, rules
 from gateway.providers.custom_tools import functions_only
-from gateway.providers.schema import recursive, schemas_in, walk
+from gateway.providers.schema import json_instruction, recursive, schemas_in, walk
 
 DIALECT = "anthropic-messages"
 ORIGIN = "anthropic"
@@ -449,14 +448,7 @@ def _response_format(draft: _Draft) -> None:
             return
     elif wanted.kind == "json_schema":  # asked for, not enforced
         draft.dropped.append("response_format")
-    draft.system.append({"type": "text", "text": _instruction(wanted)})
-
-
-def _instruction(wanted: ResponseFormat) -> str:
-    said = "Answer with one JSON object and nothing else: no prose, no code fence."
-    if wanted.schema is not None:
-        said += " It must match this JSON Schema:\n" + dumps(wanted.schema).decode()
-    return said
+    draft.system.append({"type": "text", "text": json_instruction(wanted)})
 
 
 _KEPT = frozenset(

@@ -34,7 +34,7 @@ from gateway.chat import (
 from gateway.errors import BadRequest, UnsupportedParameter
 from gateway.jsonio import loads
 from gateway.providers.custom_tools import functions_only
-from gateway.providers.schema import lowered, takes_arguments
+from gateway.providers.schema import json_instruction, lowered, takes_arguments
 
 DIALECT = "gemini"
 BASE_URL = "https://generativelanguage.googleapis.com/v1beta"
@@ -370,9 +370,15 @@ def _config(request: ChatRequest, body: dict[str, Any], model: str) -> Iterator[
     elif request.top_logprobs is not None:
         yield "top_logprobs"
     if request.response_format is not None:
-        config |= _format(request.response_format)
+        functions = any("functionDeclarations" in tool for tool in body.get("tools", ()))
+        if functions and _generation(model) < (3, 0):
+            told = body.setdefault("systemInstruction", {"parts": []})  # the two are refused together
+            told["parts"] = [*told["parts"], {"text": json_instruction(request.response_format)}]
+            yield "response_format"
+        else:
+            config |= _format(request.response_format)
     if request.reasoning is not None:
-        thinking, changed = _thinking(request.reasoning, model)
+        thinking, changed = _thinking(request.reasoning, model, request.max_tokens)
         if thinking:
             config["thinkingConfig"] = thinking
         if changed:
@@ -457,8 +463,8 @@ _NO_MEDIUM = re.compile(r"gemini-3-pro")
 _NO_THINKING = re.compile(r"gemini-2\.5-\S*(image|tts)")
 
 
-def _thinking(reasoning: Reasoning, model: str) -> tuple[dict[str, Any], bool]:
-    """The `thinkingConfig`, and whether it is not quite what was asked for."""
+def _thinking(reasoning: Reasoning, model: str, limit: int | None) -> tuple[dict[str, Any], bool]:
+    """The `thinkingConfig`, and whether it is not quite what was asked for. `limit` is `maxOutputTokens`."""
     asked = bool(_wanted(reasoning))
     visible = asked if reasoning.visible is None else reasoning.visible
     generation = _generation(model)
@@ -466,7 +472,7 @@ def _thinking(reasoning: Reasoning, model: str) -> tuple[dict[str, Any], bool]:
         return {}, asked or visible
     config: dict[str, Any] = {}
     if generation < (3, 0):
-        setting, changed = _budget(reasoning, model)
+        setting, changed = _budget(reasoning, model, limit)
         config["thinkingBudget"] = setting
     else:
         level, changed = _level(reasoning, model)
@@ -483,8 +489,11 @@ def _wanted(reasoning: Reasoning) -> int | None:
     return _BUDGETS[reasoning.effort]
 
 
-def _budget(reasoning: Reasoning, model: str) -> tuple[int | None, bool]:
-    """2.5's setting, in tokens: within the model's bounds, 0 for none and -1 for as many as it likes."""
+def _budget(reasoning: Reasoning, model: str, limit: int | None) -> tuple[int | None, bool]:
+    """2.5's setting, in tokens: within the model's bounds, 0 for none and -1 for as many as it likes.
+
+    Thoughts count against the limit of the answer: at least half of that is left for what is said.
+    """
     wanted = _wanted(reasoning)
     if wanted is None:
         return None, False
@@ -497,6 +506,8 @@ def _budget(reasoning: Reasoning, model: str) -> tuple[int | None, bool]:
     if wanted < 0 or (wanted == 0 and "pro" not in model):
         return wanted, False
     got = min(max(wanted, lowest), highest)
+    if limit is not None and got >= limit:
+        got = max(lowest, limit // 2)
     return got, got != wanted and (wanted == 0 or reasoning.budget_tokens is not None)
 
 

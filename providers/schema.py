@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.chat import Json
+from gateway.chat import Json, ResponseFormat
 from gateway.errors import BadRequest
+from gateway.jsonio import dumps
 
 _ONE = frozenset(
     "additionalItems additionalProperties contains contentSchema else if items not propertyNames then "
@@ -233,3 +234,11 @@ def _inclusive(schema: Json) -> Iterator[tuple[str, Any]]:
         if schema.get("type") == "integer" and (isinstance(limit, int) or limit.is_integer()):
             limit = int(limit) + step
         yield inclusive, tighter(limit, other) if isinstance(other, int | float) else limit
+
+
+def json_instruction(wanted: ResponseFormat) -> str:
+    """What a model is told that cannot be made to answer in JSON, or not with all that is asked besides."""
+    said = "Answer with one JSON object and nothing else: no prose, no code fence."
+    if wanted.schema is not None:
+        said += " It must match this JSON Schema:\n" + dumps(wanted.schema).decode()
+    return said

@@ -81,7 +81,7 @@ class MessagesSurface(AnthropicErrors):
         if settings.model != call.model:
             call.model = settings.model
             set_member(call, "model", settings.model)
-        if settings.system_prompt:
+        if settings.system_prompt and not _continues(call):
             _put_first(call, settings.system_prompt)
         lower_limit(call, ("max_tokens",), settings.max_output_tokens)
         _lower_budget(call, settings.max_output_tokens)
@@ -223,6 +223,14 @@ def _usage_once(usage: Usage | None, tier: str | None) -> Event:
 
 
 # --- what is asked ---
+
+
+def _continues(call: Call) -> bool:
+    """Whether the call goes on with a thread: it holds the system prompt since it began, and takes no other."""
+    match member(call.members, "thread"):
+        case {"type": "continue"}:
+            return True
+    return False
 
 
 def _put_first(call: Call, prompt: str) -> None:

@@ -14,6 +14,7 @@ from hashlib import sha256
 from gateway.chat import ChatRequest, Effort, Opaque, Reasoning, ResponseFormat, Tool, ToolChoice
 from gateway.dialects.anthropic_messages_conversation import Conversation
 from gateway.dialects.base import Call, Fields, member
+from gateway.dialects.errors import NO_THREADS
 from gateway.errors import UnsupportedParameter
 from gateway.jsonio import Raw
 
@@ -47,6 +48,12 @@ def read(call: Call) -> ChatRequest:
     for name in ("mcp_servers", "container"):
         if body.get(name):
             raise UnsupportedParameter(f"{name} is not supported for this backend", param=name)
+    if body.get("thread"):  # which would hold what was said before: the SDK's tool runner goes on without
+        raise UnsupportedParameter(
+            "thread: nothing is stored for this backend; send the whole conversation",
+            param="thread",
+            code=NO_THREADS,
+        )
     talk = Conversation()
     messages = (*talk.system(body), *talk.messages(body))
     settings = _Settings(body, talk.dropped)

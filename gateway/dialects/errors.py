@@ -55,6 +55,9 @@ _ANTHROPIC_TYPES: Mapping[int, str] = {
     529: "overloaded_error",
 }
 
+NO_THREADS = "thread_unsupported_request"
+"""The code by which the SDK knows that a conversation must be sent whole (message-threads-2026-08-12)."""
+
 
 class AnthropicErrors:
     """`{"type": "error", "error": {type, message}, "request_id"}`."""
@@ -73,7 +76,9 @@ class AnthropicErrors:
         message = error.message
         if isinstance(error, ContextLengthExceeded) and not message.startswith("prompt is too long"):
             message = f"prompt is too long: {message}"  # what Claude Code looks for, to compact
-        shown = {"type": kind, "message": message}
+        shown: dict[str, Any] = {"type": kind, "message": message}
+        if error.code == NO_THREADS:
+            shown["details"] = {"error_code": NO_THREADS}
         return dumps({"type": "error", "error": shown, "request_id": request_id})
 
     def error_event(self, error: GatewayError, request_id: str) -> bytes:

@@ -61,8 +61,13 @@ def _as_object(call: Call) -> Call:
 # --- what is asked ---
 
 
-def unasked(client: Client, ask: Ask, asked: Asked, dropped: Collection[str]) -> Iterator[str]:
-    """What a provider is not asked of what its client asked, and is not told as dropped, a line each."""
+def unasked(
+    client: Client, ask: Ask, asked: Asked, dropped: Collection[str], heard: Collection[str] = ()
+) -> Iterator[str]:
+    """What a provider is not asked of what its client asked, a line each.
+
+    What is told as dropped need not be, but for what is `heard`.
+    """
     if asked.model != ask.model:
         yield f"model: {ask.model} became {asked.model}"
     system = "\n".join(turn.text for turn in asked.turns if turn.role == "system")
@@ -77,7 +82,9 @@ def unasked(client: Client, ask: Ask, asked: Asked, dropped: Collection[str]) ->
     yield from _tools(ask, asked, dropped)
     for name in SETTINGS:
         wanted, found = getattr(ask, name), asked.settings.get(name)
-        if name in client.mute or wanted is None or wanted == () or _known(name, dropped):
+        if name in client.mute or wanted is None or wanted == ():
+            continue
+        if name not in heard and _known(name, dropped):
             continue
         if (
             name == "tool_choice"
@@ -86,7 +93,7 @@ def unasked(client: Client, ask: Ask, asked: Asked, dropped: Collection[str]) ->
         ):
             continue
         if not _heeded(name, wanted, found):
-            yield f"{name}: {wanted!r} became {found!r}, and nothing is said of it"
+            yield f"{name}: {wanted!r} became {found!r}"
 
 
 def _known(name: str, dropped: Collection[str]) -> bool:

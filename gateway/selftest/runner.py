@@ -17,7 +17,7 @@ from gateway.providers import PROVIDERS
 from gateway.selftest.compare import forgotten, lost, unasked, unlike
 from gateway.selftest.conversations import WAYS, Conversation
 from gateway.selftest.forms import Answer, Ask, Asked, Json, Unreadable
-from gateway.selftest.sides import WIRES, Backend, Client
+from gateway.selftest.sides import HEARS, WIRES, Backend, Client
 from gateway.selftest.wires.base import Wire, body
 from gateway.signatures import Signatures
 from gateway.usage import CallRecord
@@ -165,7 +165,8 @@ class Exchange:
     def requested(self, ask: Ask) -> Iterator[str]:
         """What the backend is not asked."""
         conduit = self.dial(Signatures(CLOCK)).conduit
-        yield from unasked(self.line.client, ask, read(self.line, conduit), conduit.dropped)
+        heard = HEARS.get(self.line.backend.model, ())
+        yield from unasked(self.line.client, ask, read(self.line, conduit), conduit.dropped, heard)
         yield from sent(self.line, self.question, conduit)
         if conduit.request is not None and conduit.request.stream != self.stream:
             yield f"stream: {self.stream} became {conduit.request.stream}"

@@ -114,6 +114,22 @@ EXACT = ("openai", "azure", "anthropic", "gemini", "echo")
 """Backends of an API's own maker: what is relayed to them needs no other spelling."""
 
 
+SAMPLING = ("max_tokens", "temperature", "top_p", "stop", "seed")
+FORMS = ("tool_choice", "response_format")
+HEARS = {
+    "gpt-4.1-mini": (*SAMPLING, *FORMS, "n", "top_logprobs", "parallel_tool_calls"),
+    "o3-pro": ("max_tokens", *FORMS, "reasoning_effort"),
+    "claude-sonnet-4-5": (
+        *("max_tokens", "temperature", "stop", *FORMS, "parallel_tool_calls", "reasoning_effort"),
+    ),
+    "gemini-2.5-flash": (*SAMPLING, *FORMS, "n", "top_logprobs", "reasoning_effort"),
+    "command-a-reasoning-08-2025": (*SAMPLING, *FORMS, "reasoning_effort"),
+    "qwen3:8b": (*SAMPLING, "response_format"),
+    "qwen3-8b": (*SAMPLING, *FORMS, "parallel_tool_calls"),
+}
+"""What a backend with this model does as it is asked: saying that it is dropped is not enough."""
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     """One backend at an address and with a model, of which its API depends. `label` is its row's.

@@ -33,7 +33,7 @@ from gateway.chat import (
 from gateway.errors import BadRequest, UnsupportedParameter
 from gateway.providers.base import UpstreamRequest
 from gateway.providers.gemini import GEMINI
-from gateway.providers.gemini_request import SKIP_SIGNATURE
+from gateway.providers.gemini_request import SKIP_SIGNATURE, translate
 from tests.providers.gemini_talk import (
     ask,
     assistant,
@@ -840,3 +840,44 @@ def test_recorded_conversations_carry_signatures_on_only_the_first_of_parallel_c
         parts = param.values[0].response["body"]["candidates"][0]["content"].get("parts", [])
         calls = [part for part in parts if "functionCall" in part]
         assert all("thoughtSignature" not in later for _, later in pairwise(calls))
+
+
+@pytest.mark.parametrize(
+    ("model", "enforced"),
+    [("gemini-2.5-flash", False), ("gemini-2.0-flash", False), ("gemini-3-flash", True)],
+)
+def test_a_format_beside_functions_is_an_instruction_where_both_are_refused(
+    model: str, enforced: bool
+) -> None:
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}}
+    system = Message("system", (Text("Be brief."),))
+    asked = ChatRequest(
+        model,
+        (system, Message("user", (Text("Hi"),))),
+        tools=(Tool("f", parameters=schema),),
+        response_format=ResponseFormat("json_schema", "answer", schema),
+    )
+    body, dropped = translate(asked, model)
+    parts = [part["text"] for part in body["systemInstruction"]["parts"]]
+    assert ("responseMimeType" in body.get("generationConfig", {})) is enforced
+    assert ("response_format" in dropped) is not enforced
+    assert parts[0] == "Be brief." and len(parts) == (1 if enforced else 2)
+    assert enforced or '"city"' in parts[1]
+
+
+@pytest.mark.parametrize(
+    ("limit", "reasoning", "budget", "named"),
+    [
+        (8192, Reasoning("high"), 4096, False),
+        (8192, Reasoning(budget_tokens=9000), 4096, True),
+        (8192, Reasoning(budget_tokens=5000), 5000, False),
+        (None, Reasoning("high"), 24_576, False),
+    ],
+)
+def test_thoughts_leave_half_of_the_limit_for_the_answer(
+    limit: int | None, reasoning: Reasoning, budget: int, named: bool
+) -> None:
+    asked = ChatRequest("m", (Message("user", (Text("Hi"),)),), reasoning=reasoning, max_tokens=limit)
+    body, dropped = translate(asked, "gemini-2.5-flash")
+    assert body["generationConfig"]["thinkingConfig"]["thinkingBudget"] == budget
+    assert ("reasoning_effort" in dropped) is named

@@ -64,7 +64,7 @@ KINDS = {
     kind.name: kind
     for kind in (
         Kind("openai", "gpt-4o", "gpt-5-pro", ("gpt-5-mini", "text-embedding-3-small")),
-        Kind("anthropic", "claude-sonnet-4-5", "claude-opus-4-8"),
+        Kind("anthropic", "claude-haiku-4-5", "claude-opus-4-8"),
         Kind("gemini", "gemini-2.5-flash", "gemini-3-flash", ("gemini-embedding-001",)),
         Kind("mistral", "mistral-large-latest", "magistral-medium-latest", ("mistral-embed",)),
     )
@@ -282,9 +282,9 @@ class Backend:
         for block in content:
             if block["type"] == "thinking":
                 before.append(block["signature"])
-                if (block["thinking"], before[-1]) not in [
-                    (made.thought, made.signature) for made in self._given
-                ]:
+                known = [("", made.signature) for made in self._given]  # as they are when not shown
+                known += [(made.thought, made.signature) for made in self._given]
+                if (block["thinking"], before[-1]) not in known:
                     raise Refused(400, "Invalid `signature` in `thinking` block")
             elif block["type"] == "tool_use":
                 given = self.recall(block["id"], block["name"], block["input"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import islice
 
-from gateway.clock import ManualClock
 from gateway.selftest import matrix
 from gateway.selftest.conversations import conversations
 from gateway.selftest.sides import BACKENDS, CLIENTS
@@ -25,7 +24,3 @@ def test_the_first_backend_gets_every_conversation_that_it_can() -> None:
 def test_a_row_about_one_dialect_is_not_run_for_others() -> None:
     only = [backend for backend in BACKENDS if backend.only]
     assert only and all(set(backend.only) < {client.name for client in CLIENTS} for backend in only)
-
-
-def test_time_is_the_clocks() -> None:
-    assert matrix.Report((), (), ManualClock().monotonic()).seconds == 0.0

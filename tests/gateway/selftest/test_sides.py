@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from gateway.providers import PROVIDERS
+from gateway.selftest.compare import SETTINGS
 from gateway.selftest.forms import Ask, Said, Usage
-from gateway.selftest.sides import BACKENDS, CLIENTS, WIRES, Backend, Client
+from gateway.selftest.sides import BACKENDS, CLIENTS, HEARS, WIRES, Backend, Client
 
 DIALECTS = Path(__file__).resolve().parents[3] / "gateway" / "dialects"
 OTHERS = {"openai-embeddings", "gemini-embeddings"}
@@ -45,6 +46,11 @@ def test_what_a_dialect_lacks_is_something_with_a_reason(client: Client) -> None
 @pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
 def test_a_dialect_and_its_reading_have_one_name(client: Client) -> None:
     assert client.dialect("m", False).name == client.wire.name == client.name
+
+
+def test_what_is_heard_is_a_setting_of_a_row() -> None:
+    assert HEARS.keys() <= {backend.model for backend in BACKENDS}
+    assert {name for names in HEARS.values() for name in names} <= set(SETTINGS)
 
 
 def test_requests_to_the_maker_of_an_api_are_relayed_as_they_came() -> None:
