@@ -97,7 +97,9 @@ class DefaultsConfig:
     """What a client gets that is created without limits of its own."""
 
     rate_limit: RateLimitConfig = section(RateLimitConfig, "Moving windows; more is a 429.")
-    quota: QuotaConfig = section(QuotaConfig, "Budgets and caps. Enforced so far: max_output_tokens lowers what a request asks for.")
+    quota: QuotaConfig = section(
+        QuotaConfig, "Budgets and caps. Enforced so far: max_output_tokens lowers what a request asks for."
+    )
 
     def limits(self) -> tuple[RateLimit, Quota]:
         """The same in a client's words."""

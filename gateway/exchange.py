@@ -168,8 +168,8 @@ def failed(
 def _completed(body: bytes, ours: bytes) -> bytes | None:
     """A backend's error body with the words that the dialect has for it; None where it is no such body.
 
-    It is the very body where it has them all, details apart. Servers that imitate a dialect have their own types
-    and codes.
+    It is the very body where it has them all, details apart. Servers that imitate a dialect have their own
+    types and codes.
     """
     try:
         said = loads(body)

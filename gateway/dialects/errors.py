@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway import sse
-from gateway.errors import ContextLengthExceeded, GatewayError
+from gateway.errors import ContextLengthExceeded, GatewayError, InsufficientQuota
 from gateway.jsonio import dumps
 
 _NONE: Mapping[str, str] = {}
@@ -66,7 +66,9 @@ class AnthropicErrors:
     keep_alive = sse.encode(b'{"type":"ping"}', "ping")
 
     def status(self, error: GatewayError) -> int:
-        """The HTTP status: 529 is Anthropic's own for an overloaded server."""
+        """The HTTP status: Anthropic's own for an overloaded server, and for an account without money."""
+        if isinstance(error, InsufficientQuota) and error.retry_after_s is None:
+            return 402  # a 429 would be tried again, in vain
         return 529 if error.status == 503 else error.status
 
     def error(self, error: GatewayError, request_id: str) -> bytes:

@@ -94,7 +94,9 @@ def said(
         tuple(calls),
         tuple(sorted({url for url in citations or [] if url})),
         tuple(images or []),
-        tuple((token, round(value, 4)) for token, value in logprobs or []),  # OpenAI's own vary by 1e-7
+        tuple(
+            (token, round(value or 0.0, 4)) for token, value in logprobs or []
+        ),  # OpenAI's own vary by 1e-7
         "tool_calls" if finish == "stop" and calls else finish,
         stopped_by or "",
         tuple(signature for signature in signatures or [] if signature),

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.dialects.errors import OpenAIErrors
 from gateway.exchange import upstream_limits
-from tests.fakes.upstream import HANG, FakeUpstream, answer_json, chunk, head
+from tests.fakes.upstream import HANG, FakeUpstream, answer_bytes, answer_json, chunk, head
 from tests.running import Running, running
 
 HELLO = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
@@ -150,6 +150,48 @@ async def test_a_backends_error_in_the_callers_dialect_passes_with_all_that_it_s
         row = (await gateway.rows(1))[0]
     assert (said.status, said.json) == (400, body)
     assert (row.status, row.error_code) == (400, "content_filter")
+
+
+UNKNOWN = (
+    b'{"error": {"code": "model_not_found", "message": "no x", '
+    b'"type": "invalid_request_error", "param": "model"}}'
+)
+
+
+@pytest.mark.parametrize(
+    ("backend", "path", "body", "status"),
+    [
+        ("openai", "/v1/responses", UNKNOWN, 400),  # where Chat Completions has a 404
+        ("openai", "/v1/chat/completions", UNKNOWN, 404),
+        (
+            "anthropic",
+            "/v1/messages",
+            b'{"type":"error","error":{"type":"overloaded_error","message":"full"},"request_id":"req_1"}',
+            529,
+        ),
+        (
+            "gemini",
+            "/v1beta/models/x:generateContent",
+            b'{"error": {"code": 404, "message": "no x", "status": "NOT_FOUND"}}',
+            404,
+        ),
+    ],
+)
+@pytest.mark.gen_test(timeout=20)
+async def test_it_is_the_very_body_where_that_says_all(
+    tmp_path: Path, backend: str, path: str, body: bytes, status: int
+) -> None:
+    asked = {
+        "model": "x",
+        "max_tokens": 5,
+        "input": "Hi",
+        "messages": [{"role": "user", "content": "Hi"}],
+        "contents": [{"role": "user", "parts": [{"text": "Hi"}]}],
+    }
+    answer = answer_bytes(body, status, {"Content-Type": "application/json"})
+    async with FakeUpstream(answer) as upstream, running(tmp_path) as gateway:
+        said = await gateway.chat(await client_of(gateway, upstream, backend=backend), asked, path)
+    assert (said.status, said.body) == (status, body)
 
 
 @pytest.mark.gen_test(timeout=20)

@@ -12,6 +12,7 @@ from gateway.errors import (
     BodyTooLarge,
     ContextLengthExceeded,
     GatewayError,
+    InsufficientQuota,
     InvalidApiKey,
     MethodNotAllowed,
     ModelNotAllowed,
@@ -59,6 +60,18 @@ ERRORS = [
         (400, "INVALID_ARGUMENT"),
     ),
     (RateLimited("m"), (429, "rate_limit_error"), (429, "rate_limit_error"), (429, "RESOURCE_EXHAUSTED")),
+    (
+        InsufficientQuota("m"),
+        (429, "insufficient_quota"),
+        (402, "billing_error"),
+        (429, "RESOURCE_EXHAUSTED"),
+    ),
+    (
+        InsufficientQuota("m", retry_after_s=60),  # a budget that is filled again
+        (429, "insufficient_quota"),
+        (429, "rate_limit_error"),
+        (429, "RESOURCE_EXHAUSTED"),
+    ),
     (GatewayError("m"), (500, "server_error"), (500, "api_error"), (500, "INTERNAL")),
     (UpstreamAuthFailed("m"), (502, "api_error"), (502, "api_error"), (500, "INTERNAL")),
     (UpstreamError("m"), (502, "server_error"), (502, "api_error"), (503, "UNAVAILABLE")),

@@ -106,7 +106,7 @@ def test_an_answer_that_is_an_error_is_not_replayed(tmp_path: Path) -> None:
 def test_an_answer_that_nobody_can_read_is_counted(tmp_path: Path) -> None:
     odd = interaction("openai", "hello", response={"status": 200, "body": ["no", "answer"]})
     found = report(ManualClock(), record(tmp_path, "openai", odd))
-    assert found.skipped == {"openai-chat: an answer that cannot be read": 1}
+    assert found.skipped == {"openai-chat: an answer that cannot be read: Unreadable": 1}
 
 
 @pytest.mark.parametrize(
