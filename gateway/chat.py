@@ -1,10 +1,8 @@
 """The canonical form of a conversation: what every dialect is read into and every provider is built from.
 
 OpenAI's chat shape widened by what it cannot carry: thinking and its signatures, cache hints, blocks of one
-provider kept
-opaque. Rule: values only, no behaviour beyond reading oneself. Free JSON (schemas, tool arguments, log
-probabilities) stays as
-it came.
+provider kept opaque. Rule: values only, no behaviour beyond reading oneself. Free JSON (schemas, tool
+arguments, log probabilities) stays as it came.
 """
 
 from __future__ import annotations
@@ -222,8 +220,7 @@ class ChatRequest:
     extra: Json = field(default_factory=dict)
     """Every other top-level member of the client's body, by its name there.
 
-    Providers take what they know, and name the rest
-    as dropped."""
+    Providers take what they know, and name the rest as dropped."""
     dropped: tuple[str, ...] = ()
     """What the dialect has no canonical form for, and left out: the client is told."""
 
@@ -237,29 +234,9 @@ class ChatRequest:
 
 
 _PARAMETERS = (
-    *(
-        "tools",
-        "tool_choice",
-        "parallel_tool_calls",
-        "response_format",
-        "reasoning",
-        "max_tokens",
-        "temperature",
-        "top_p",
-    ),
-    *(
-        "top_k",
-        "stop",
-        "n",
-        "seed",
-        "presence_penalty",
-        "frequency_penalty",
-        "logit_bias",
-        "logprobs",
-        "top_logprobs",
-    ),
-    *("user", "service_tier"),
-)
+    "tools tool_choice parallel_tool_calls response_format reasoning max_tokens temperature top_p top_k stop n "
+    "seed presence_penalty frequency_penalty logit_bias logprobs top_logprobs user service_tier"
+).split()
 _OPENAI_NAMES = {"reasoning": "reasoning_effort"}
 
 
@@ -270,8 +247,8 @@ _OPENAI_NAMES = {"reasoning": "reasoning_effort"}
 class Usage:
     """Tokens billed, in disjoint classes: nothing is counted twice, and the sums are OpenAI's totals.
 
-    `input_details` and `output_details` are further splits by kind that a provider reported (`audio_tokens`,
-    ...): subsets.
+    `input_details` and `output_details` are further splits by kind that a provider reported
+    (`audio_tokens`, ...): subsets.
     """
 
     input_tokens: int = 0
@@ -343,9 +320,8 @@ class Chunk:
     """A step of a streamed answer; most set one field.
 
     `id`, `model` and the like are repeated or come once, first.
-    `thinking` ends a block of reasoning whose text came before as `reasoning`: its `text` is empty, its
-    signature or redacted
-    data stand in it. `usage` replaces what came before; it is never an increment.
+    `thinking` ends a block of reasoning whose text came before as `reasoning`: only its signature or redacted
+    data count. `usage` replaces what came before; it is never an increment.
     """
 
     index: int = 0

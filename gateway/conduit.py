@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
-from gateway.chat import ChatReply, ChatRequest, Chunk
+from gateway.chat import ChatReply, ChatRequest, Chunk, Part
 from gateway.clock import Clock
 from gateway.dialects.base import Call, Dialect, Stamp, Surface
 from gateway.errors import GatewayError, UpstreamError
@@ -80,8 +81,11 @@ class Relay:
     """Client and backend speak the same dialect: whole events pass as they came, to the byte."""
 
     def __init__(self, way: Way[Dialect], wire: Wire) -> None:
-        call = way.call
-        self.request = wire.relay(call.members, way.target, stream=call.stream, headers=call.headers)
+        call, members = way.call, way.call.members
+        if (recall := wire.recall) is not None:
+            known = partial(way.signatures.thoughts, way.record.client_id, way.target.model)
+            members = recall(members, known)
+        self.request = wire.relay(members, way.target, stream=call.stream, headers=call.headers)
         self.dropped = self.request.dropped
         self.relayed = True
         self._dialect = way.dialect
@@ -89,6 +93,9 @@ class Relay:
         self._call = call
         self._record = way.record
         self._reader = wire.reader()
+        self._model = way.target.model
+        self._signatures = way.signatures
+        self._collector = None if recall is None else Collector()
         self._decoder = SSEDecoder()
         self._partial: list[bytes] = []  # of an event that is not whole yet: it is not sent before it is
         self._tail = b""
@@ -97,12 +104,15 @@ class Relay:
 
     def whole(self, body: bytes) -> bytes:  # noqa: D102 - the protocol says it
         try:
-            note_reply(self._record, self._wire.parse(body))
+            reply = self._wire.parse(body)
+            note_reply(self._record, reply)
         except GatewayError as error:
             if error.answer is None:
                 raise
             self._record.fail(error)
             return error.answer
+        if self._collector is not None:
+            self._remember(parts_of(reply))
         return body
 
     def feed(self, piece: bytes) -> Iterator[bytes]:  # noqa: D102
@@ -130,6 +140,8 @@ class Relay:
         if out:
             yield out
         self._note(self._reader.close())
+        if self._collector is not None:
+            self._remember(self._collector.parts)
         if self._dialect.done and not self._ended:
             yield encode(self._dialect.done)
 
@@ -166,6 +178,11 @@ class Relay:
     def _note(self, chunks: Iterable[Chunk]) -> None:
         for chunk in chunks:
             note(self._record, chunk)
+            if self._collector is not None:
+                self._collector.add(chunk)
+
+    def _remember(self, parts: Iterable[Part]) -> None:
+        self._signatures.remember(self._record.client_id, self._model, parts)
 
 
 class Translation:

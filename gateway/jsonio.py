@@ -1,8 +1,8 @@
 """JSON bytes in and out. Rule: what a real provider or client may send decodes, and what is decoded encodes.
 
 msgspec does the work (big integers stay exact, `Raw` keeps a member's bytes as they came); the standard
-library takes what it
-refuses: lone surrogate escapes, which Python servers emit when an emoji is cut between two stream pieces.
+library takes what it refuses: lone surrogate escapes, which Python servers emit when an emoji is cut between
+two stream pieces.
 """
 
 from __future__ import annotations

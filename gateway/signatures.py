@@ -1,8 +1,8 @@
 """What plain clients lose: the thoughts and signatures of a tool call, kept until the call comes back.
 
-Anthropic and Gemini want them returned with the tool's result. A client that keeps only role, content and
-tool_calls cannot, so the gateway remembers them by client, model and tool call id, bounded in bytes and age,
-in this process. By model, because another one than the one that signed may refuse the signature.
+Anthropic and Gemini, and OpenRouter in their names, want them returned with the tool's result. A client that
+keeps only role, content and tool_calls cannot, so the gateway remembers them by client, model and tool call
+id, bounded in bytes and age, in this process. By model, because others may refuse the signature.
 """
 
 from __future__ import annotations
@@ -58,6 +58,11 @@ class Signatures:
                     kept = Kept(tuple(thoughts), part.signature, self._clock.monotonic())
                     self._put((client_id, model, part.id), kept)
                 thoughts.clear()
+
+    def thoughts(self, client_id: int, model: str, call_id: str) -> tuple[Thinking, ...]:
+        """What stood before one tool call, if it is still known."""
+        kept = self._get((client_id, model, call_id))
+        return kept.thoughts if kept else ()
 
     def restore(self, client_id: int, request: ChatRequest) -> ChatRequest:
         """The request with what its client lost put back; turns that are signed stay as they are."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from gateway.chat import (
@@ -38,14 +37,15 @@ from gateway.providers.base import (
     EmbeddingWire,
     ModelInfo,
     Provider,
+    Recall,
     StreamReader,
     Target,
     UpstreamRequest,
     Wire,
     endpoint,
 )
-from gateway.providers.faults import fault, fault_in
-from gateway.providers.lenient import as_count, as_object, as_objects, as_text, json_object
+from gateway.providers.faults import fault, fault_in, no_answer
+from gateway.providers.lenient import as_count, as_object, as_objects, as_seconds, as_text, json_object
 from gateway.sse import ServerSentEvent
 
 BASE_URL = "https://api.anthropic.com/v1"
@@ -70,6 +70,7 @@ class Anthropic:
 
     name: str = "anthropic"
     dialect: str = DIALECT
+    recall: Recall | None = None
 
     def build(self, request: ChatRequest, target: Target) -> UpstreamRequest:
         """Put a request in Anthropic's words. Raises `UnsupportedParameter` for `n` above 1 and for sound."""
@@ -108,9 +109,7 @@ class Anthropic:
         data = json_object(body)
         content = data.get("content")
         if not isinstance(content, list):
-            if data.get("error"):
-                raise fault_in(data)
-            raise UpstreamError("the backend answered without content")
+            raise no_answer(data, "content")
         usage = as_object(data.get("usage"))
         choice = Choice(
             Message("assistant", tuple(_parts(content))),
@@ -144,9 +143,15 @@ class Anthropic:
         if not isinstance(data, list):
             raise UpstreamError("the backend answered without a list of models")
         return tuple(
-            ModelInfo(item["id"], _created(item), as_text(item.get("owned_by")) or ORIGIN, DIALECT, item)
-            for item in data
-            if isinstance(item, dict) and isinstance(item.get("id"), str)
+            ModelInfo(
+                item["id"],
+                as_seconds(item.get("created_at") or item.get("created")) or 0,
+                as_text(item.get("owned_by")) or ORIGIN,
+                DIALECT,
+                item,
+            )
+            for item in as_objects(data)
+            if isinstance(item.get("id"), str)
         )
 
 
@@ -159,17 +164,6 @@ def _headers(target: Target) -> dict[str, str]:
     if target.api_key:
         headers["x-api-key"] = target.api_key.reveal()
     return headers
-
-
-def _created(item: Json) -> int:
-    created = item.get("created_at") or item.get("created")
-    if isinstance(created, int):
-        return created
-    try:
-        moment = datetime.fromisoformat(str(created))
-    except ValueError:
-        return 0
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
 # --- the answer ---

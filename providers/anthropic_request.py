@@ -1,7 +1,8 @@
 """The canonical request in the words of Anthropic's Messages API.
 
 Source: platform.claude.com/docs/en/api/messages, version 2023-06-01. Rule: a parameter is put in Anthropic's
-words, or named as dropped, or refused; what was said in the conversation is put in its words, or refused.
+words, or named as dropped, or refused; what was said in the conversation is put in its words, or refused, but
+for what no answer can hold here.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ from gateway.chat import (
     ToolCall,
 )
 from gateway.errors import BadRequest, UnsupportedParameter
-from gateway.jsonio import dumps, loads
+from gateway.jsonio import dumps
 from gateway.providers.anthropic_models import EFFORTS, Rules, rules
-from gateway.providers.custom_tools import functions_only
+from gateway.providers.custom_tools import arguments_of, functions_only
+from gateway.providers.plain_request import insist_on_one_text, spoken_only
 from gateway.providers.schema import json_instruction, recursive, schemas_in, walk
 
 DIALECT = "anthropic-messages"
@@ -73,8 +75,9 @@ def translate(
 
     Raises `UnsupportedParameter` for `n` above 1, for sound, and for parts that have no word here.
     """
-    _refuse(request)
+    insist_on_one_text(request)
     request, untold = functions_only(request)
+    request, unsaid = spoken_only(request, DIALECT)
     given = tuple(request.given())
     able = rules(model)
     if most is not None and request.max_tokens is None:
@@ -87,20 +90,13 @@ def translate(
     if request.stream:
         draft.body["stream"] = True
     named = tuple(name for name in (*given, "name", "tools.strict") if name in draft.dropped)
-    return draft.body, (*named, *untold)
+    foreign = (f"tools.{tool.name}" for tool in request.tools if not _is_usable(tool))
+    return draft.body, (*named, *foreign, *unsaid, *untold)
 
 
 def _plainly(blocks: list[Block]) -> str | list[Block]:
     """One plain text as a string, which is what the simplest of the compatible servers read."""
     return blocks[0]["text"] if len(blocks) == 1 and [*blocks[0]] == ["type", "text"] else blocks
-
-
-def _refuse(request: ChatRequest) -> None:
-    if request.n is not None and request.n > 1:
-        raise UnsupportedParameter("n: this backend gives one answer per request; ask n times", param="n")
-    modalities = request.extra.get("modalities")
-    if request.extra.get("audio") or (isinstance(modalities, list) and "audio" in modalities):
-        raise UnsupportedParameter("modalities: this backend answers in text only", param="modalities")
 
 
 # --- the conversation ---
@@ -297,11 +293,6 @@ def _own(part: Opaque) -> Block:
     return dict(part.block)
 
 
-def _own_or_nothing(part: Opaque) -> Block | None:
-    """Another provider's hosted tools and the like, in what the model said earlier, mean nothing here."""
-    return dict(part.block) if part.dialect == DIALECT else None
-
-
 def _thinking(part: Thinking) -> Block | None:
     """Only what this API signed, unchanged: anything else is refused as forged."""
     if part.origin != ORIGIN:
@@ -314,18 +305,9 @@ def _thinking(part: Thinking) -> Block | None:
 
 
 def _tool_use(part: ToolCall) -> Block:
-    return _hinted({"type": "tool_use", "id": _id(part.id), "name": part.name, "input": _input(part)}, part)
-
-
-def _input(part: ToolCall) -> Json:
-    """The arguments as an object; text that is none (it was cut off) is wrapped in one."""
-    if not part.arguments.strip():
-        return {}
-    try:
-        found = loads(part.arguments)
-    except ValueError:
-        found = None
-    return found if isinstance(found, dict) else {"input": part.arguments}
+    return _hinted(
+        {"type": "tool_use", "id": _id(part.id), "name": part.name, "input": arguments_of(part)}, part
+    )
 
 
 def _id(call_id: str | None) -> str:
@@ -356,7 +338,7 @@ _ASSISTANT_BLOCKS: Mapping[type, Callable[[Any], Block | None]] = {
     Refusal: lambda part: _text(Text(part.text)),
     Thinking: _thinking,
     ToolCall: _tool_use,
-    Opaque: _own_or_nothing,
+    Opaque: _own,
 }
 
 
@@ -520,8 +502,6 @@ def _tools(draft: _Draft) -> None:
     """Set `tools` and `tool_choice`; a choice among some tools is made by sending no others."""
     request, body = draft.request, draft.body
     usable = {tool.name: _tool(tool, draft.rules) for tool in request.tools if _is_usable(tool)}
-    if len(usable) < len(request.tools):
-        draft.dropped.append("tools")
     if any(tool.strict and "strict" not in usable.get(tool.name, {}) for tool in request.tools):
         draft.dropped.append("tools.strict")
     choice = request.tool_choice

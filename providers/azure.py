@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from urllib.parse import quote, urlsplit
 
 from gateway.errors import BadRequest
@@ -45,6 +46,7 @@ class Place:
         return f"{self.root}{path}?api-version={self.version}" if self.version else self.root + path
 
 
+@lru_cache(maxsize=1024)
 def place(base_url: str) -> Place:
     """Read a base URL. Raises `BadRequest` for one that names no resource, or has neither form."""
     if not base_url.strip():

@@ -5,12 +5,13 @@ Rule: pure. A request in, an upstream request out; bytes or events in, chunks ou
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, Protocol
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
-from gateway.chat import ChatReply, ChatRequest, Chunk, Json, Usage
+from gateway.chat import ChatReply, ChatRequest, Chunk, Json, Thinking, Usage
 from gateway.embeddings import EmbeddingReply, EmbeddingRequest
 from gateway.errors import BadRequest, GatewayError
 from gateway.jsonio import Members
@@ -72,12 +73,30 @@ class StreamReader(Protocol):
         """The upstream hung up. Raises `UpstreamError` if that was too early."""
 
 
-class Wire(Protocol):
-    """One API of a backend, in whose `dialect` a client's bytes are relayed."""
+Recall = Callable[[Members, Callable[[str], Sequence[Thinking]]], Members]
+"""Puts the thoughts that led to a call, by the call's id, back into a body whose client has lost them."""
+
+
+class Answers(Protocol):
+    """How one API of a backend answers."""
 
     @property
     def dialect(self) -> str:
         """As `Dialect.name` calls the same wire format."""
+
+    def parse(self, body: bytes) -> ChatReply:
+        """Read a whole answer. Raises `GatewayError` when it reports a failure or is no answer."""
+
+    def reader(self) -> StreamReader:
+        """A fresh reader for one streamed answer."""
+
+
+class Wire(Answers, Protocol):
+    """One API of a backend, in whose `dialect` a client's bytes are relayed."""
+
+    @property
+    def recall(self) -> Recall | None:
+        """What a body needs before it is relayed, where plain clients lose what the backend wants back."""
 
     def relay(
         self, body: Members, target: Target, *, stream: bool, headers: Mapping[str, str]
@@ -87,14 +106,8 @@ class Wire(Protocol):
         `headers` are those of the client that belong to the dialect (`anthropic-beta`).
         """
 
-    def parse(self, body: bytes) -> ChatReply:
-        """Read a whole answer. Raises `GatewayError` when it reports a failure or is no answer."""
 
-    def reader(self) -> StreamReader:
-        """A fresh reader for one streamed answer."""
-
-
-class ChatWire(Wire, Protocol):
+class ChatWire(Answers, Protocol):
     """An API that calls of every other dialect are translated for."""
 
     def build(self, request: ChatRequest, target: Target) -> UpstreamRequest:
@@ -169,13 +182,13 @@ class Provider(Protocol):
         """Read that list."""
 
 
+@lru_cache(maxsize=1024)
 def endpoint(base_url: str, default: str, path: str) -> str:
-    """The URL of `path` under what a user gave as base URL.
+    """The URL of `path` under what a user gave as base URL; the same few are asked for with every call.
 
     A bare host takes the path of `default` (`http://localhost:11434` and `/v1`); a base that already ends in
-    it, or has a path
-    of its own, is taken as it stands. A missing scheme is https, but http for a host with a port or without a
-    dot.
+    it, or has a path of its own, is taken as it stands. A missing scheme is https, but http for a host with a
+    port or without a dot. Raises `BadRequest` for what is no address.
     """
     base = base_url.strip() or default
     if "://" not in base:

@@ -28,7 +28,7 @@ from gateway.chat import (
     Usage,
 )
 from gateway.errors import GatewayError, UpstreamError, UpstreamTimeout
-from gateway.jsonio import Members, Raw, dumps
+from gateway.jsonio import dumps
 from gateway.providers import compatible
 from gateway.providers.base import (
     ChatWire,
@@ -46,7 +46,7 @@ from gateway.providers.cohere_embeddings import CohereEmbeddings
 from gateway.providers.cohere_request import translate
 from gateway.providers.cohere_server import BASE_URL, headers, url
 from gateway.providers.faults import fault, fault_in
-from gateway.providers.lenient import as_count, as_object, as_objects, as_text, json_object
+from gateway.providers.lenient import as_count, as_json_text, as_object, as_objects, as_text, json_object
 from gateway.sse import DONE, ServerSentEvent
 
 DIALECT = "cohere-chat"
@@ -118,13 +118,12 @@ class CohereChat:
     def build(self, request: ChatRequest, target: Target) -> UpstreamRequest:
         """Put a request in Cohere's words. Raises `UnsupportedParameter` for what must not be dropped."""
         body, dropped = translate(request, target.model)
-        return _chat(dumps(body), target, stream=request.stream, dropped=dropped)
-
-    def relay(
-        self, body: Members, target: Target, *, stream: bool, headers: Mapping[str, str]
-    ) -> UpstreamRequest:
-        """The members as they came, under the upstream's name for the model."""
-        return _chat(dumps({**body, "model": Raw(dumps(target.model))}), target, stream=stream)
+        sent = headers(target)
+        if request.stream:  # else some deployments answer with lines of JSON
+            sent["accept"] = "text/event-stream"
+        return UpstreamRequest(
+            url(target, "/v2/chat"), sent, dumps(body), stream=request.stream, dropped=dropped
+        )
 
     def parse(self, body: bytes) -> ChatReply:
         """Read a whole answer. Raises what it reports if it is an error, or `UpstreamError` if it is none."""
@@ -143,13 +142,6 @@ class CohereChat:
     def reader(self) -> StreamReader:
         """A fresh reader for one streamed answer."""
         return CohereReader(self.model)
-
-
-def _chat(body: bytes, target: Target, *, stream: bool, dropped: tuple[str, ...] = ()) -> UpstreamRequest:
-    sent = headers(target)
-    if stream:  # else some deployments answer with lines of JSON
-        sent["accept"] = "text/event-stream"
-    return UpstreamRequest(url(target, "/v2/chat"), sent, body, stream=stream, dropped=dropped)
 
 
 # --- the answer ---
@@ -193,9 +185,7 @@ def _part(block: Json) -> Part | None:
 
 def _call(call: Json, at: int) -> ToolCall:
     function = as_object(call.get("function"))
-    arguments = function.get("arguments")
-    if not isinstance(arguments, str):
-        arguments = "" if arguments is None else dumps(arguments).decode()
+    arguments = as_json_text(function.get("arguments"))
     return ToolCall(as_text(call.get("id")) or f"call_{at}", as_text(function.get("name")), arguments)
 
 

@@ -16,8 +16,7 @@ from gateway.jsonio import Members, dumps
 from gateway.providers.base import Target, UpstreamRequest
 from gateway.providers.cohere_server import headers, url
 from gateway.providers.faults import fault_in
-from gateway.providers.lenient import as_count, as_object, as_text, json_object
-from gateway.providers.plain_answer import vectors
+from gateway.providers.lenient import as_count, as_object, as_text, as_vectors, json_object
 
 OWN_MEMBERS = frozenset({"input_type", "truncate", "max_tokens", "priority"})
 INPUT_TYPES: Mapping[str, str] = {
@@ -73,7 +72,7 @@ class CohereEmbeddings:
         floats = found.get("float") if isinstance(found, dict) else found
         billed = as_object(as_object(data.get("meta")).get("billed_units"))
         usage = Usage(as_count(billed["input_tokens"])) if "input_tokens" in billed else None
-        return EmbeddingReply(vectors(floats), self.model, usage)
+        return EmbeddingReply(as_vectors(floats), self.model, usage)
 
     def usage(self, body: bytes) -> Usage | None:
         """What it counted."""

@@ -28,7 +28,13 @@ from gateway.chat import (
 )
 from gateway.errors import UnsupportedParameter
 from gateway.providers.custom_tools import functions_only
-from gateway.providers.plain_request import declaration, functions, insist_on_one_text, unheard
+from gateway.providers.plain_request import (
+    declaration,
+    functions,
+    insist_on_one_text,
+    spoken_only,
+    unheard,
+)
 from gateway.providers.schema import takes_arguments
 
 PARAMETERS: Mapping[str, str] = {
@@ -63,6 +69,7 @@ def translate(request: ChatRequest, model: str) -> tuple[dict[str, Any], tuple[s
     """
     insist_on_one_text(request)
     request, untold = functions_only(request)
+    request, unsaid = spoken_only(request)
     conversation = _Conversation()
     for message in request.messages:
         conversation.add(message)
@@ -73,6 +80,7 @@ def translate(request: ChatRequest, model: str) -> tuple[dict[str, Any], tuple[s
     }
     dropped = [
         *untold,
+        *unsaid,
         *unheard(request),
         *_tools(request, body),
         *_parameters(request, body),

@@ -200,14 +200,10 @@ DEEPSEEK = Differences(
         no_developer,
         thinking_switch(effort=True),
         schema_in_words,
+        of_models(r"^(?!deepseek-(chat|coder))", choose_by_tools(""), thinking=True),
         of_models(
             r"^(?!deepseek-(chat|coder))",
-            choose_by_tools(""),
-            thinking=True,
-        ),
-        of_models(
-            r"^(?!deepseek-(chat|coder))",
-            conversation(reasoning_beside_calls),
+            conversation(reasoning_beside_calls, where=b'"tool_calls"'),
             thinking=True,
         ),
     ),
@@ -255,6 +251,7 @@ OPENROUTER = Differences(
     cache_hints=True,
     file_urls=True,
     films=True,
+    signs=True,
     thoughts=((r"", "reasoning_details"),),
     completions=ANY_MODEL,
 )

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from gateway.chat import ChatRequest, Json, Message, Tool, ToolCall
-from gateway.jsonio import dumps
+from gateway.jsonio import dumps, loads
 from gateway.providers.lenient import as_object, as_text
 
 PARAMETERS: Json = {
@@ -44,6 +45,15 @@ def _function(tool: Tool, custom: Json) -> Tool:
 def _grammar(custom: Json) -> Mapping[str, object]:
     """The grammar of a tool, as Chat Completions writes it; empty where any text will do."""
     return as_object(as_object(custom.get("format")).get("grammar"))
+
+
+def arguments_of(call: ToolCall) -> Mapping[str, Any]:
+    """A call's arguments as an object; what is none (it was cut off) is wrapped as free text is."""
+    try:
+        found = loads(call.arguments) if call.arguments.strip() else {}
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {"input": call.arguments}
 
 
 def _without(message: Message) -> Message:

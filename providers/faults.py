@@ -222,6 +222,11 @@ def fault_in(data: Mapping[str, Any], status: int = 500) -> GatewayError:
     return _error(report.status or status, report)
 
 
+def no_answer(data: Mapping[str, Any], lacks: str) -> GatewayError:
+    """What an answer of status 200 means without what it `lacks` to be one: the error it reports, if any."""
+    return fault_in(data) if data.get("error") else UpstreamError(f"the backend answered without {lacks}")
+
+
 def _read_bytes(body: bytes) -> _Report:
     try:
         return _read(loads(body))

@@ -38,6 +38,7 @@ from gateway.providers.base import (
     EmbeddingWire,
     ModelInfo,
     Provider,
+    Recall,
     StreamReader,
     Target,
     UpstreamRequest,
@@ -79,6 +80,7 @@ class Gemini:
 
     name: str = "gemini"
     dialect: str = DIALECT
+    recall: Recall | None = None
 
     def build(self, request: ChatRequest, target: Target) -> UpstreamRequest:
         """Put a request in Gemini's words. Raises `BadRequest` for a tool result that answers no call."""
@@ -206,7 +208,7 @@ class _Candidate:
         if isinstance(blob := native.get("inlineData"), dict):
             # A signed picture loses its signature here: no other dialect could carry those megabytes back.
             return _blob(blob) or Opaque(DIALECT, native)
-        if native.keys() - _PLAIN:
+        if "text" not in native and native.keys() - _PLAIN:  # beside text stands what describes it
             return Opaque(DIALECT, native)
         text = as_text(native.get("text"))
         if not text and not signature:

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.chat import ChatRequest
-from gateway.errors import UpstreamError
 from gateway.jsonio import Members, dumps
 from gateway.providers.base import Target, UpstreamRequest
-from gateway.providers.faults import fault_in
+from gateway.providers.faults import no_answer
 from gateway.providers.gemini_request import translate
 from gateway.providers.gemini_server import json_headers, method_url
 from gateway.providers.lenient import as_count, json_object
@@ -38,10 +37,8 @@ class GeminiCount:
     def parse(self, body: bytes) -> int:
         """The total. Raises what an `error` member means, or `UpstreamError` when there is no count."""
         data = json_object(body)
-        if data.get("error"):
-            raise fault_in(data)
         if "totalTokens" not in data:
-            raise UpstreamError("Gemini answered without a count of tokens")
+            raise no_answer(data, "a count of tokens")
         return as_count(data["totalTokens"])
 
 

@@ -11,13 +11,12 @@ from typing import Any
 
 from gateway.chat import Json, Usage
 from gateway.embeddings import EmbeddingReply, EmbeddingRequest
-from gateway.errors import GatewayError, UnsupportedParameter, UpstreamError
+from gateway.errors import UnsupportedParameter
 from gateway.jsonio import Members, dumps
 from gateway.providers.base import Target, UpstreamRequest
-from gateway.providers.faults import fault_in
+from gateway.providers.faults import no_answer
 from gateway.providers.gemini_server import json_headers, method_url
-from gateway.providers.lenient import as_count, as_object, as_objects, glance, json_object
-from gateway.providers.plain_answer import vectors
+from gateway.providers.lenient import as_count, as_object, as_objects, as_vectors, glance, json_object
 
 METHODS: Mapping[str, str] = {"gemini-embed": "embedContent", "gemini-batch-embed": "batchEmbedContents"}
 """A client's dialect -> the method that speaks it."""
@@ -58,7 +57,7 @@ class GeminiEmbeddings:
         """The usage alone. `gemini-embedding-001` and its like give none."""
         data = glance(body, "embeddings")
         if not data.keys() & {"embedding", "embeddings"}:
-            raise _no_answer(data)
+            raise no_answer(data, "embeddings")
         return _usage(data)
 
     def parse(self, body: bytes) -> EmbeddingReply:
@@ -66,12 +65,8 @@ class GeminiEmbeddings:
         data = json_object(body)
         rows = as_objects(data.get("embeddings")) or as_objects([data.get("embedding")])
         if not rows:
-            raise _no_answer(data)
-        return EmbeddingReply(vectors([row.get("values") for row in rows]), usage=_usage(data))
-
-
-def _no_answer(data: Json) -> GatewayError:
-    return fault_in(data) if data.get("error") else UpstreamError("Gemini answered without embeddings")
+            raise no_answer(data, "embeddings")
+        return EmbeddingReply(as_vectors([row.get("values") for row in rows]), usage=_usage(data))
 
 
 def _usage(data: Json) -> Usage | None:

@@ -33,7 +33,7 @@ from gateway.chat import (
 )
 from gateway.errors import BadRequest, UnsupportedParameter
 from gateway.jsonio import loads
-from gateway.providers.custom_tools import functions_only
+from gateway.providers.custom_tools import arguments_of, functions_only
 from gateway.providers.schema import json_instruction, lowered, takes_arguments
 
 DIALECT = "gemini"
@@ -187,7 +187,7 @@ def _part(part: Part) -> dict[str, Any] | None:
                 return None
             return _signed({"text": part.text, "thought": True}, signature)
         case ToolCall():
-            call: dict[str, Any] = {"name": part.name, "args": _arguments(part)}
+            call: dict[str, Any] = {"name": part.name, "args": arguments_of(part)}
             if part.id:  # ids that are not Gemini's are taken as well, as long as the result has the same
                 call["id"] = part.id
             return _signed({"functionCall": call}, part.signature)
@@ -201,14 +201,6 @@ def _part(part: Part) -> dict[str, Any] | None:
 
 def _signed(part: dict[str, Any], signature: str | None) -> dict[str, Any]:
     return {**part, "thoughtSignature": signature} if signature else part
-
-
-def _arguments(call: ToolCall) -> Any:
-    """The arguments as an object. What is none (it was cut short) is wrapped."""
-    if not call.arguments.strip():
-        return {}
-    value = _object_in(call.arguments)
-    return {"input": call.arguments} if value is None else value
 
 
 def _response(text: str, *, is_error: bool) -> Json:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,7 +30,7 @@ from gateway.chat import (
     Usage,
 )
 from gateway.errors import GatewayError, UpstreamError
-from gateway.jsonio import Members, Raw, dumps
+from gateway.jsonio import dumps
 from gateway.providers import compatible
 from gateway.providers.base import (
     ChatWire,
@@ -46,7 +45,15 @@ from gateway.providers.base import (
     endpoint,
 )
 from gateway.providers.faults import fault, fault_in
-from gateway.providers.lenient import as_count, as_object, as_objects, as_text, json_object
+from gateway.providers.lenient import (
+    as_count,
+    as_json_text,
+    as_object,
+    as_objects,
+    as_seconds,
+    as_text,
+    json_object,
+)
 from gateway.providers.ollama_embeddings import OllamaEmbeddings
 from gateway.providers.ollama_request import translate
 from gateway.providers.ollama_server import BASE_URL, headers, url
@@ -103,7 +110,7 @@ class Ollama:
             return self.v1.parse_models(body)
         named = [(as_text(row.get("model")) or as_text(row.get("name")), row) for row in as_objects(rows)]
         return tuple(
-            ModelInfo(name, _seconds(row.get("modified_at")) or 0, name.rpartition("/")[0] or "library")
+            ModelInfo(name, as_seconds(row.get("modified_at")) or 0, name.rpartition("/")[0] or "library")
             for name, row in named
             if name
         )
@@ -122,13 +129,14 @@ class OllamaChat:
     def build(self, request: ChatRequest, target: Target) -> UpstreamRequest:
         """Put a request in Ollama's words. Raises `UnsupportedParameter` for what must not be dropped."""
         body, dropped = translate(request, target.model, target.max_output_tokens)
-        return _chat(dumps(body), target, stream=request.stream, dropped=dropped)
-
-    def relay(
-        self, body: Members, target: Target, *, stream: bool, headers: Mapping[str, str]
-    ) -> UpstreamRequest:
-        """The members as they came, under the upstream's name for the model."""
-        return _chat(dumps({**body, "model": Raw(dumps(target.model))}), target, stream=stream)
+        return UpstreamRequest(
+            url(target, "/api/chat"),
+            headers(target),
+            dumps(body),
+            stream=request.stream,
+            framing="lines",
+            dropped=dropped,
+        )
 
     def parse(self, body: bytes) -> ChatReply:
         """Read a whole answer. Raises what its `error` member means, or `UpstreamError` when it is none."""
@@ -139,18 +147,12 @@ class OllamaChat:
         parts = tuple(said.parts(data))
         choice = Choice(Message("assistant", parts), said.finish(data), logprobs=_logprobs(data))
         return ChatReply(
-            "", as_text(data.get("model")), (choice,), _usage(data), _seconds(data.get("created_at"))
+            "", as_text(data.get("model")), (choice,), _usage(data), as_seconds(data.get("created_at"))
         )
 
     def reader(self) -> StreamReader:
         """A reader of lines, each of which is an answer object with what is new."""
         return OllamaReader()
-
-
-def _chat(body: bytes, target: Target, *, stream: bool, dropped: tuple[str, ...] = ()) -> UpstreamRequest:
-    return UpstreamRequest(
-        url(target, "/api/chat"), headers(target), body, stream=stream, framing="lines", dropped=dropped
-    )
 
 
 # --- the answer ---
@@ -189,9 +191,7 @@ class _Said:
         One is made that two calls alike in one conversation do not share: clients keep results by it.
         """
         function = as_object(call.get("function"))
-        name, arguments = as_text(function.get("name")), function.get("arguments")
-        if not isinstance(arguments, str):
-            arguments = dumps(arguments or {}).decode()
+        name, arguments = as_text(function.get("name")), as_json_text(function.get("arguments"))
         seed = f"{moment}/{self.calls}/{name}/{arguments}"
         self.calls += 1
         id_ = as_text(call.get("id")) or "call_" + sha256(seed.encode("utf-8", "replace")).hexdigest()[:24]
@@ -228,15 +228,6 @@ def _token(token: Json) -> dict[str, Any]:
     return {"token": text, "bytes": octets, "logprob": token.get("logprob", 0.0)}
 
 
-def _seconds(moment: Any) -> int | None:
-    """A moment, given to the nanosecond, in epoch seconds."""
-    try:
-        found = datetime.fromisoformat(as_text(moment))
-        return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
-    except (ValueError, OverflowError):
-        return None
-
-
 # --- the answer, streamed ---
 
 
@@ -257,7 +248,7 @@ class OllamaReader:
         data = _answer(event.data)
         if not self._begun:
             self._begun = True
-            model, created = as_text(data.get("model")) or None, _seconds(data.get("created_at"))
+            model, created = as_text(data.get("model")) or None, as_seconds(data.get("created_at"))
             yield Chunk(model=model, created=created)
         logprobs = _logprobs(data)
         for part in self._said.parts(data):

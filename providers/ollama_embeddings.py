@@ -13,10 +13,9 @@ from gateway.errors import UnsupportedParameter
 from gateway.jsonio import Members, dumps
 from gateway.providers.base import Target, UpstreamRequest
 from gateway.providers.faults import fault_in
-from gateway.providers.lenient import as_count, as_text, json_object
+from gateway.providers.lenient import as_count, as_text, as_vectors, json_object
 from gateway.providers.ollama_request import OWN_OPTIONS, own_options
 from gateway.providers.ollama_server import headers, url
-from gateway.providers.plain_answer import vectors
 
 OWN_MEMBERS = frozenset({"keep_alive", "truncate"})
 
@@ -55,7 +54,7 @@ class OllamaEmbeddings:
         if data.get("error"):
             raise fault_in(data)
         return EmbeddingReply(
-            vectors(data.get("embeddings")),
+            as_vectors(data.get("embeddings")),
             as_text(data.get("model")),
             Usage(as_count(data["prompt_eval_count"])) if "prompt_eval_count" in data else None,
         )

@@ -26,10 +26,15 @@ from gateway.chat import (
     ToolCall,
 )
 from gateway.errors import BadRequest, UnsupportedParameter
-from gateway.jsonio import loads
-from gateway.providers.custom_tools import functions_only
+from gateway.providers.custom_tools import arguments_of, functions_only
 from gateway.providers.lenient import as_object, as_text
-from gateway.providers.plain_request import declaration, functions, insist_on_one_text, unheard
+from gateway.providers.plain_request import (
+    declaration,
+    functions,
+    insist_on_one_text,
+    spoken_only,
+    unheard,
+)
 from gateway.providers.schema import below, schemas_in
 
 OPTIONS: Mapping[str, str] = {
@@ -66,6 +71,7 @@ def translate(
     """
     insist_on_one_text(request)
     request, untold = functions_only(request)
+    request, unsaid = spoken_only(request)
     conversation = _Conversation()
     for message in request.messages:
         conversation.add(message)
@@ -77,6 +83,7 @@ def translate(
     options = dict(_options(request))
     dropped = [
         *untold,
+        *unsaid,
         *unheard(request),
         *_tools(request, body),
         *_words(request, body),
@@ -120,7 +127,7 @@ class _Conversation:
     def _call(self, call: ToolCall) -> dict[str, Any]:
         self._calls[call.id] = len(self._calls), call.name
         # Older servers have no ids, and read past them.
-        return {"id": call.id, "function": {"name": call.name, "arguments": _arguments(call)}}
+        return {"id": call.id, "function": {"name": call.name, "arguments": arguments_of(call)}}
 
     def _result(self, id_: str, text: str, pictures: list[str]) -> None:
         built = {"role": "tool", "content": text, "tool_call_id": id_}
@@ -166,15 +173,6 @@ def _said(message: Message) -> tuple[str, list[str]]:
                 )
     # An answer's texts are pieces of one, where annotations cut it; others are paragraphs.
     return ("" if message.role == "assistant" else "\n").join(texts), pictures
-
-
-def _arguments(call: ToolCall) -> Any:
-    """The arguments as an object, which Ollama insists on; what is none is wrapped."""
-    try:
-        value = loads(call.arguments) if call.arguments.strip() else {}
-    except ValueError:
-        value = None
-    return value if isinstance(value, dict) else {"input": call.arguments}
 
 
 # --- tools and settings ---

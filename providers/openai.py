@@ -21,6 +21,7 @@ from gateway.providers.base import (
     EmbeddingWire,
     ModelInfo,
     Provider,
+    Recall,
     StreamReader,
     Target,
     UpstreamRequest,
@@ -31,6 +32,7 @@ from gateway.providers.lenient import as_count, as_objects, as_text
 from gateway.providers.openai_answer import read_reply
 from gateway.providers.openai_completions import OpenAICompletions
 from gateway.providers.openai_conversation import DIALECT
+from gateway.providers.openai_details import recalled
 from gateway.providers.openai_embeddings import OpenAIEmbeddings
 from gateway.providers.openai_models import QUIRKS
 from gateway.providers.openai_request import translate
@@ -52,6 +54,11 @@ class OpenAI:
     def dialect(self) -> str:
         """The dialect of every server here."""
         return DIALECT
+
+    @property
+    def recall(self) -> Recall | None:
+        """`reasoning_details` go back with the calls they led to, where this server gives them."""
+        return recalled if self.differs.signs else None
 
     @property
     def server(self) -> Server:

@@ -25,10 +25,8 @@ from gateway.chat import (
     Thinking,
     ToolCall,
 )
-from gateway.errors import UpstreamError
-from gateway.jsonio import dumps
-from gateway.providers.faults import fault_in
-from gateway.providers.lenient import as_count, as_object, as_objects, as_text, json_object
+from gateway.providers.faults import fault_in, no_answer
+from gateway.providers.lenient import as_count, as_json_text, as_object, as_objects, as_text, json_object
 from gateway.providers.openai_conversation import DIALECT, MISTRAL
 from gateway.providers.openai_details import thought
 from gateway.providers.openai_ending import FINISH_REASONS, finish_reason, read_usage
@@ -44,9 +42,7 @@ def read_reply(body: bytes, *, tags: bool) -> ChatReply:
     data = json_object(body)
     choices = as_objects(data.get("choices"))
     if not choices:
-        if data.get("error"):
-            raise fault_in(data)
-        raise UpstreamError("the backend answered without choices")
+        raise no_answer(data, "choices")
     found = sources(data)
     return ChatReply(
         id=as_text(data.get("id")),
@@ -84,7 +80,7 @@ def stop_sequence(choice: Json, reason: FinishReason | None) -> str | None:
 
 
 def _parts(message: Json, tags: bool) -> Iterator[Part]:
-    thoughts = list(_thoughts(message))
+    thoughts = [] if THOUGHTS.isdisjoint(message) else list(_thoughts(message))
     yield from thoughts
     annotations = tuple(as_objects(message.get("annotations")))
     for piece in pieces(message.get("content")):
@@ -116,6 +112,10 @@ def _thoughts(message: Json) -> Iterator[Thinking]:
     if plain and not any(part.text for part in details):
         yield Thinking(plain)
     yield from details
+
+
+THOUGHTS = frozenset({"reasoning_details", "reasoning", "reasoning_content", "reasoning_steps"})
+"""The members that may hold reasoning."""
 
 
 def reasoning_text(message: Json) -> str:
@@ -176,17 +176,19 @@ def called(call: Json) -> tuple[str, str, bool]:
     if custom := as_object(call.get("custom")):
         return as_text(custom.get("name")), as_text(custom.get("input")), True
     function = as_object(call.get("function"))
-    arguments = function.get("arguments")
-    if not isinstance(arguments, str):
-        arguments = "" if arguments is None else dumps(arguments).decode()
-    return as_text(function.get("name")), arguments, False
+    return as_text(function.get("name")), as_json_text(function.get("arguments")), False
 
 
 # --- sources beside the answer ---
 
 
+_SOURCES = frozenset({"search_results", "citations", "images"})
+
+
 def sources(data: Json) -> list[tuple[str, Json]]:
     """The mark (`[1]`, or "") and the page of all that an answer cites: Perplexity's, and xAI's."""
+    if _SOURCES.isdisjoint(data):
+        return []
     pages = as_objects(data.get("search_results"))
     if not pages and isinstance(cited := data.get("citations"), list):
         pages = [{"url": url} for url in cited]

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from gateway.chat import ChatReply, Choice, Chunk, Message, Text
 from gateway.errors import UpstreamError
 from gateway.jsonio import Members, dumps
-from gateway.providers.base import StreamReader, Target, UpstreamRequest
-from gateway.providers.faults import fault_in
+from gateway.providers.base import Recall, StreamReader, Target, UpstreamRequest
+from gateway.providers.faults import fault_in, no_answer
 from gateway.providers.lenient import as_count, as_objects, as_text, json_object
 from gateway.providers.openai_ending import finish_reason, read_usage
 from gateway.providers.openai_server import Server
@@ -28,6 +28,7 @@ class OpenAICompletions:
 
     server: Server
     dialect: str = DIALECT
+    recall: Recall | None = None
 
     def relay(
         self, body: Members, target: Target, *, stream: bool, headers: Mapping[str, str]
@@ -52,9 +53,7 @@ class OpenAICompletions:
         data = json_object(body)
         choices = as_objects(data.get("choices"))
         if not choices:
-            if data.get("error"):
-                raise fault_in(data)
-            raise UpstreamError("the backend answered without choices")
+            raise no_answer(data, "choices")
         return ChatReply(
             id=as_text(data.get("id")),
             model=as_text(data.get("model")),

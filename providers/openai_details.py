@@ -7,12 +7,13 @@ thought, its text stands apart, and all else is the signature: JSON, so that any
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from gateway.chat import Chunk, Json, Thinking
-from gateway.jsonio import dumps, loads
-from gateway.providers.lenient import as_objects, as_text
+from gateway.jsonio import Members, Raw, dumps, loads
+from gateway.providers.lenient import as_list, as_object, as_objects, as_text
+from gateway.providers.openai_server import held
 
 DETAILS = "openrouter"
 """The origin of such a thought."""
@@ -49,6 +50,25 @@ def detail(part: Thinking) -> Json | None:
     return {**found, name: part.text} if part.text and name else found
 
 
+def recalled(body: Members, thoughts: Callable[[str], Sequence[Thinking]]) -> Members:
+    """A relayed body with the details that its client lost; turns that have some are left as they are."""
+    if b'"tool_calls"' not in bytes(body.get("messages", b"")):
+        return body
+    said = as_list(held(body, "messages"))
+    whole = [_with_details(message, thoughts) for message in said]
+    return body if whole == said else {**body, "messages": Raw(dumps(whole))}
+
+
+def _with_details(message: Any, thoughts: Callable[[str], Sequence[Thinking]]) -> Any:
+    turn = as_object(message)
+    if turn.get("reasoning_details"):
+        return message
+    ids = [as_text(call.get("id")) for call in as_objects(turn.get("tool_calls"))]
+    found = [detail(part) for id_ in ids for part in thoughts(id_)]
+    details = [kept for kept in found if kept is not None]
+    return {**turn, "reasoning_details": details} if details else message
+
+
 class Details:
     """The details of one streamed answer, put together from their pieces."""
 
@@ -72,9 +92,10 @@ class Details:
             if said := text_of(piece):
                 yield Chunk(index, reasoning=said)
 
-    def end(self, index: int) -> Iterator[Chunk]:
-        """The detail that was open has ended."""
-        if self._open:
-            whole = thought(self._open)
-            self._open = {}
-            yield Chunk(index, thinking=Thinking("", whole.signature, whole.redacted, whole.origin))
+    def end(self, index: int) -> tuple[Chunk, ...]:
+        """The detail that was open, if any, has ended."""
+        if not self._open:
+            return ()
+        whole = thought(self._open)
+        self._open = {}
+        return (Chunk(index, thinking=Thinking("", whole.signature, whole.redacted, whole.origin)),)

@@ -13,16 +13,15 @@ from base64 import b64decode
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.chat import Json, Usage
+from gateway.chat import Usage
 from gateway.embeddings import EmbeddingReply, EmbeddingRequest
-from gateway.errors import GatewayError, UpstreamError
+from gateway.errors import UpstreamError
 from gateway.jsonio import Members, dumps
 from gateway.providers.base import Target, UpstreamRequest
-from gateway.providers.faults import fault_in
-from gateway.providers.lenient import as_count, as_objects, as_text, glance, json_object
+from gateway.providers.faults import no_answer
+from gateway.providers.lenient import as_count, as_objects, as_text, as_vectors, glance, json_object
 from gateway.providers.openai_ending import read_usage
 from gateway.providers.openai_server import Server
-from gateway.providers.plain_answer import vectors
 
 DIALECT = "openai-embeddings"
 
@@ -66,7 +65,7 @@ class OpenAIEmbeddings:
         """The usage alone: vectors are megabytes of numbers, and nobody looks at them on their way."""
         data = glance(body, "data")
         if "data" not in data:
-            raise _no_answer(data)
+            raise no_answer(data, "embeddings")
         return read_usage(data)
 
     def parse(self, body: bytes) -> EmbeddingReply:
@@ -74,10 +73,10 @@ class OpenAIEmbeddings:
         data = json_object(body)
         rows = as_objects(data.get("data"))
         if not rows:
-            raise _no_answer(data)
+            raise no_answer(data, "embeddings")
         rows.sort(key=lambda row: as_count(row.get("index")))
         return EmbeddingReply(
-            vectors=vectors([self._plain(row.get("embedding")) for row in rows]),
+            vectors=as_vectors([self._plain(row.get("embedding")) for row in rows]),
             model=as_text(data.get("model")),
             usage=read_usage(data),
         )
@@ -86,10 +85,6 @@ class OpenAIEmbeddings:
         if isinstance(found, str):
             return _unpacked(found, "b" if self.server.differs.byte_vectors else "f")
         return found
-
-
-def _no_answer(data: Json) -> GatewayError:
-    return fault_in(data) if data.get("error") else UpstreamError("the backend answered without embeddings")
 
 
 def _unpacked(text: str, kind: str) -> list[Any]:

@@ -27,14 +27,14 @@ FAILED_REASONS = frozenset({"error", "network_error", "insufficient_system_resou
 
 def read_usage(data: Json) -> Usage | None:
     """The `usage` of an answer or chunk (Groq also puts it under `x_groq`), None when there is none."""
-    found = as_object(data.get("usage")) or as_object(as_object(data.get("x_groq")).get("usage"))
+    found = as_object(data.get("usage") or as_object(data.get("x_groq")).get("usage"))
     if not found:
         return None
     given_input = as_object(found.get("prompt_tokens_details"))
     given_output = as_object(found.get("completion_tokens_details"))
     prompt, completion = as_count(found.get("prompt_tokens")), as_count(found.get("completion_tokens"))
-    cached = [as_count(given_input.get("cached_tokens")), *(as_count(found.get(name)) for name in _CACHED)]
-    read = min(next(filter(None, cached), 0), prompt)
+    cached = given_input.get("cached_tokens") or next(filter(None, map(found.get, _CACHED)), 0)
+    read = min(as_count(cached), prompt)
     written = as_count(given_input.get("cache_write_tokens"))
     reasoning = as_count(given_output.get("reasoning_tokens"))
     apart = as_count(found.get("total_tokens")) == prompt + completion + reasoning  # xAI
@@ -60,7 +60,9 @@ _CACHED = ("prompt_cache_hit_tokens", "num_cached_tokens", "cached_tokens")
 
 def _others(details: Json, *known: str) -> dict[str, int]:
     return {
-        name: count for name, value in details.items() if name not in known and (count := as_count(value))
+        name: count
+        for name, value in details.items()
+        if value and name not in known and (count := as_count(value))
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from gateway.providers.quirks import at_most
+from gateway.providers.quirks import at_most, nearest_effort
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,11 @@ class Rules:
     def thinks(self, effort: str | None) -> bool:
         """Whether it thinks when it is asked for this."""
         return self.unasked if effort is None else effort != "none" and bool(self.efforts)
+
+    def effort(self, asked: str) -> tuple[str | None, bool]:
+        """What to ask for instead, and whether anything is lost by it: who wants no thoughts loses none."""
+        nearest = nearest_effort(asked, self.efforts)
+        return nearest, nearest != asked and (asked != "none" or self.unasked)
 
 
 SAMPLING = (

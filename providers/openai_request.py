@@ -16,8 +16,8 @@ from gateway.chat import ChatRequest, Json, Reasoning, ResponseFormat, Tool, Too
 from gateway.providers.custom_tools import functions_only
 from gateway.providers.openai_conversation import DIALECT, Conversation
 from gateway.providers.openai_models import SAMPLING, Rules, rules
-from gateway.providers.openai_server import Differences, Thoughts
-from gateway.providers.quirks import DEFAULTS, nearest_effort, says_nothing
+from gateway.providers.openai_server import DEFAULTS, Differences, Thoughts, says_nothing, taken_out
+from gateway.providers.quirks import by_model
 
 EXTRAS = frozenset(
     {
@@ -66,7 +66,7 @@ def translate(
 
 def thoughts_of(differs: Differences, model: str) -> Thoughts:
     """How a server wants this model's reasoning back."""
-    return next((form for pattern, form in differs.thoughts if re.search(pattern, model)), "")
+    return by_model(differs.thoughts, model) or ""
 
 
 # --- tools ---
@@ -230,11 +230,9 @@ def _reasoning(
     asked = effort_of(reasoning)
     if asked is None:
         return
-    effort: str | None = asked
-    if able is not None:
-        effort = nearest_effort(asked, able.efforts)
-        if effort != asked and (asked != "none" or able.unasked):
-            yield "reasoning_effort"
+    effort, lost = (asked, False) if able is None else able.effort(asked)
+    if lost:
+        yield "reasoning_effort"
     if effort is not None:
         body["reasoning_effort"] = effort
 
@@ -258,9 +256,7 @@ def _own_reasoning(reasoning: Reasoning, body: dict[str, Any]) -> Iterator[str]:
         body["reasoning"] = asked
 
 
-def _beside_thinking(body: dict[str, Any], able: Rules) -> Iterator[str]:
-    """Take out what OpenAI's models refuse while they think; yield the names of what is lost by it."""
+def _beside_thinking(body: dict[str, Any], able: Rules) -> list[str]:
+    """Take out what OpenAI's models refuse while they think; the names of what is lost by it."""
     names = SAMPLING if able.thinks(body.get("reasoning_effort")) else ()
-    for name in (*names, *(() if able.parallel else ("parallel_tool_calls",))):
-        if name in body and not says_nothing(name, body.pop(name)):
-            yield name
+    return taken_out(body, names if able.parallel else (*names, "parallel_tool_calls"))

@@ -16,9 +16,9 @@ from typing import Any
 from gateway.chat import ChatReply, ChatRequest, Chunk, Json, Thinking, ToolCallDelta
 from gateway.errors import UpstreamError
 from gateway.jsonio import Members, Raw, dumps, loads
-from gateway.providers.base import StreamReader, Target, UpstreamRequest
+from gateway.providers.base import Recall, StreamReader, Target, UpstreamRequest
 from gateway.providers.faults import fault_in
-from gateway.providers.lenient import as_count, as_object, as_objects, as_text, json_object
+from gateway.providers.lenient import as_count, as_object, as_objects, as_seconds, as_text, json_object
 from gateway.providers.openai_responses_answer import (
     BETWEEN,
     annotation,
@@ -27,7 +27,6 @@ from gateway.providers.openai_responses_answer import (
     other_part,
     parse,
     refuse_failure,
-    seconds,
     usage_of,
 )
 from gateway.providers.openai_responses_request import DIALECT, ORIGIN, translate
@@ -40,11 +39,8 @@ class OpenAIResponses:
     """POST /responses of one server."""
 
     server: Server
-
-    @property
-    def dialect(self) -> str:
-        """This API's own."""
-        return DIALECT
+    dialect: str = DIALECT
+    recall: Recall | None = None
 
     def relay(
         self, body: Members, target: Target, *, stream: bool, headers: Mapping[str, str]
@@ -248,7 +244,7 @@ class ResponsesReader:
         yield Chunk(
             id=as_text(response.get("id")) or None,
             model=as_text(response.get("model")) or None,
-            created=seconds(response.get("created_at")),
+            created=as_seconds(response.get("created_at")),
             service_tier=tier if tier != "auto" else None,  # which one it is, the end tells
         )
 

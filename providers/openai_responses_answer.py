@@ -25,7 +25,7 @@ from gateway.chat import (
 )
 from gateway.errors import GatewayError, UpstreamError
 from gateway.providers.faults import fault_in
-from gateway.providers.lenient import as_object, as_objects, as_text, json_object
+from gateway.providers.lenient import as_object, as_objects, as_seconds, as_text, json_object
 from gateway.providers.openai_ending import read_usage
 from gateway.providers.openai_responses_request import DIALECT, ORIGIN
 
@@ -51,7 +51,7 @@ def parse(body: bytes) -> ChatReply:
         model=as_text(data.get("model")),
         choices=(choice,),
         usage=usage_of(data),
-        created=seconds(data.get("created_at")),
+        created=as_seconds(data.get("created_at")),
         service_tier=as_text(data.get("service_tier")) or None,
     )
 
@@ -169,8 +169,3 @@ def usage_of(response: Json) -> Usage | None:
     """The `usage` of an answer, None where there is none."""
     found = as_object(response.get("usage"))
     return read_usage({"usage": {_CHATS_WORDS.get(name, name): value for name, value in found.items()}})
-
-
-def seconds(value: Any) -> int | None:
-    """Epoch seconds, which this API also writes with a fraction."""
-    return int(value) if isinstance(value, (int, float)) and 0 < value < 1e12 else None

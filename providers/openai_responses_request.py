@@ -32,7 +32,7 @@ from gateway.errors import UnsupportedParameter
 from gateway.providers.openai_conversation import call_id
 from gateway.providers.openai_models import SAMPLING, Rules, rules
 from gateway.providers.openai_request import SERVICE_TIERS, effort_of, response_format, short_user
-from gateway.providers.quirks import nearest_effort, says_nothing
+from gateway.providers.openai_server import says_nothing, taken_out
 
 DIALECT = "openai-responses"
 ORIGIN = "openai"
@@ -331,20 +331,19 @@ def _reasoning(wanted: Reasoning, body: dict[str, Any], able: Rules | None) -> I
     Takes out what a model refuses while it thinks.
     """
     built: dict[str, Any] = {}
-    asked = effort = effort_of(wanted)
-    if asked is not None and able is not None:
-        effort = nearest_effort(asked, able.efforts)
-        if effort != asked and (asked != "none" or able.unasked):
-            yield "reasoning_effort"
+    effort, lost = effort_of(wanted), False
+    if effort is not None and able is not None:
+        effort, lost = able.effort(effort)
+    if lost:
+        yield "reasoning_effort"
     if effort is not None:
         built["effort"] = effort
     if wanted.visible:
         built["summary"] = "auto"
     if built:
         body["reasoning"] = built
-    for name in SAMPLING if able is not None and able.thinks(effort) else ():
-        if name in body and not says_nothing(name, body.pop(name)):
-            yield name
+    if able is not None and able.thinks(effort):
+        yield from taken_out(body, SAMPLING)
 
 
 def _include(request: ChatRequest, body: dict[str, Any], able: Rules | None) -> Iterator[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -37,7 +38,8 @@ class Differences:
     `genuine`: OpenAI's own models answer, by OpenAI's own rules, and nothing beyond them is known.
     `takes` are members beyond OpenAI's that the server knows too; `cache_hints`: parts may have Anthropic's;
     `file_urls`: files may be given by their address; `films`: it takes them, as `video_url`;
-    `cites`: its answers' sources stand beside them.
+    `cites`: its answers' sources stand beside them; `signs`: models behind it sign the thoughts that led to
+    a call, and may refuse the call without them.
     `thoughts` says by model (a regular expression, the first that is found) how reasoning goes back.
     `hosts` are known servers by their names, for a backend that may be any.
     `completions` are the models that the server's /completions knows, None where it has no such API;
@@ -58,6 +60,7 @@ class Differences:
     file_urls: bool = False
     films: bool = False
     cites: bool = False
+    signs: bool = False
     thoughts: tuple[tuple[str, Thoughts], ...] = ()
     hosts: Mapping[str, Differences] = field(default_factory=dict)
     completions: re.Pattern[str] | None = COMPLETION_MODELS
@@ -74,6 +77,7 @@ class Differences:
         return self.hosts.get(host_of(base_url), self)
 
 
+@lru_cache(maxsize=1024)
 def host_of(base_url: str) -> str:
     """The host that a base URL names, in lower case, "" where it names none."""
     try:
@@ -94,6 +98,27 @@ def held(body: Mapping[str, Any], name: str) -> Any:
         return loads(bytes(found))
     except ValueError as exc:
         raise BadRequest(f"{name} cannot be read: {exc}", param=name, code="invalid_json") from exc
+
+
+DEFAULTS: Mapping[str, Any] = {
+    **{"n": 1, "temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0},
+    **{"logprobs": False, "top_logprobs": 0, "logit_bias": {}, "parallel_tool_calls": True, "store": False},
+    **{"tool_choice": "auto", "modalities": ["text"], "service_tier": "auto", "stop": [], "metadata": {}},
+}
+"""What OpenAI does unasked: nothing is lost with these."""
+
+
+def says_nothing(name: str, value: Any) -> bool:
+    """Whether a parameter's value asks for nothing that would not be done without it."""
+    return value is None or (name in DEFAULTS and value == DEFAULTS[name])
+
+
+def taken_out(body: dict[str, Any], names: Collection[str]) -> list[str]:
+    """Take members out of a body; the names of those that asked for something."""
+    lost = [name for name in names if not says_nothing(name, held(body, name))]
+    for name in names:
+        body.pop(name, None)
+    return lost
 
 
 def is_null(value: Any) -> bool:
@@ -131,8 +156,7 @@ class Server:
 
     def fit(self, body: dict[str, Any]) -> list[str]:
         """Take out of a body what this server refuses, rename what it names otherwise; what was taken out."""
-        refused = self.differs.refused & body.keys()
-        missed = [name for name in refused if not is_null(body.pop(name))]
+        missed = taken_out(body, self.differs.refused & body.keys())
         for name, other in self.differs.renamed.items():
             if name in body:
                 value = body.pop(name)

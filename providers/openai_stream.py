@@ -16,6 +16,7 @@ from gateway.providers.lenient import as_count, as_object, as_objects, as_text, 
 from gateway.providers.openai_answer import (
     OPEN,
     SHUT,
+    THOUGHTS,
     annotations_of,
     called,
     content_part,
@@ -114,6 +115,9 @@ class _Calls:
         return Chunk(index, tool_call=ToolCallDelta(own, self.ids[own], name, arguments, custom))
 
 
+_BESIDE_TEXT = frozenset({"refusal", "images", "annotations", "tool_calls"})
+
+
 class _Streamed:
     """What has come of one choice."""
 
@@ -186,7 +190,8 @@ class OpenAIReader:
             streamed = self._choices[index] = _Streamed(tags=self._tags, cites=self._cites)
         if choice.get("error"):
             raise fault_in(choice)
-        yield from self._think(index, streamed, delta)
+        if not THOUGHTS.isdisjoint(delta):
+            yield from self._think(index, streamed, delta)
         logprobs = as_object(choice.get("logprobs")) or None
         for piece in pieces(delta.get("content")):
             for chunk in self._said(index, streamed, piece):
@@ -194,6 +199,16 @@ class OpenAIReader:
                 logprobs = None
         if logprobs:
             yield Chunk(index, text="", logprobs=logprobs)
+        if not _BESIDE_TEXT.isdisjoint(delta):
+            yield from self._beside(index, streamed, delta)
+        if (reason := finish_reason(choice.get("finish_reason"))) is not None:
+            self._ended = True
+            yield from self._finish(index, streamed)
+            if reason == "stop" and streamed.calls.ids:
+                reason = "tool_calls"
+            yield Chunk(index, finish_reason=reason, stop_sequence=stop_sequence(choice, reason))
+
+    def _beside(self, index: int, streamed: _Streamed, delta: Json) -> Iterator[Chunk]:
         if refusal := as_text(delta.get("refusal")):
             yield Chunk(index, refusal=refusal)
         for picture in pictures(delta):
@@ -203,12 +218,6 @@ class OpenAIReader:
         if calls := as_objects(delta.get("tool_calls")):
             yield from self._held(index, streamed)
             yield from (streamed.calls.feed(index, call) for call in calls)
-        if (reason := finish_reason(choice.get("finish_reason"))) is not None:
-            self._ended = True
-            yield from self._finish(index, streamed)
-            if reason == "stop" and streamed.calls.ids:
-                reason = "tool_calls"
-            yield Chunk(index, finish_reason=reason, stop_sequence=stop_sequence(choice, reason))
 
     def _think(self, index: int, streamed: _Streamed, delta: Json) -> Iterator[Chunk]:
         said = False

@@ -1,4 +1,4 @@
-"""What the plainer chat APIs (Ollama's, Cohere's) share: one answer, of text, and plain functions.
+"""What chat APIs plainer than OpenAI's share: one answer, of text, and plain functions.
 
 Rule: what would make another answer is refused, what only tunes it is named as dropped.
 """
@@ -6,9 +6,10 @@ Rule: what would make another answer is refused, what only tunes it is named as 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from gateway.chat import ChatRequest, Tool
+from gateway.chat import Audio, ChatRequest, File, Image, Opaque, Part, Tool
 from gateway.errors import UnsupportedParameter
 
 
@@ -19,6 +20,30 @@ def insist_on_one_text(request: ChatRequest) -> None:
     modalities = request.extra.get("modalities")
     if request.extra.get("audio") or (isinstance(modalities, list) and "audio" in modalities):
         raise UnsupportedParameter("modalities: this backend answers in text only", param="modalities")
+
+
+def spoken_only(request: ChatRequest, own: str = "") -> tuple[ChatRequest, tuple[str, ...]]:
+    """The request without what earlier answers hold beside words, thoughts and calls, and the names of that.
+
+    It may be pictures or sound, which not every model makes, or blocks of another dialect than `own`.
+    """
+    lost: list[str] = []
+
+    def kept(part: Part) -> bool:
+        match part:
+            case Opaque(dialect=dialect, block=block) if dialect != own:
+                lost.append(f"messages.{block.get('type') or next(iter(block), 'part')}")
+            case Image() | File() | Audio():
+                lost.append(f"messages.{type(part).__name__.lower()}")
+            case _:
+                return True
+        return False
+
+    messages = tuple(
+        replace(message, parts=tuple(filter(kept, message.parts))) if message.role == "assistant" else message
+        for message in request.messages
+    )
+    return (replace(request, messages=messages), tuple(lost)) if lost else (request, ())
 
 
 def functions(request: ChatRequest) -> list[Tool]:

@@ -9,37 +9,23 @@ Those of the messages: quirks_messages.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any, TypeVar
 
 from gateway.jsonio import dumps
-from gateway.providers.openai_server import Quirk, held
+from gateway.providers.lenient import as_list, as_object, as_text
+from gateway.providers.openai_server import Quirk, held, says_nothing, taken_out
 
+T = TypeVar("T")
 Body = dict[str, Any]
 _Rewrite = Callable[[Body], Iterator[str]]
-
-DEFAULTS: Mapping[str, Any] = {
-    **{"n": 1, "temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0},
-    **{"logprobs": False, "top_logprobs": 0, "logit_bias": {}, "parallel_tool_calls": True, "store": False},
-    **{"tool_choice": "auto", "modalities": ["text"], "service_tier": "auto", "stop": [], "metadata": {}},
-}
-"""What OpenAI does unasked: nothing is lost with these."""
-
-
-def says_nothing(name: str, value: Any) -> bool:
-    """Whether a parameter's value asks for nothing that would not be done without it."""
-    return value is None or (name in DEFAULTS and value == DEFAULTS[name])
 
 
 def only(names: Collection[str]) -> Quirk:
     """For a server that refuses members it does not know, even when null."""
 
     def quirk(body: Body) -> Iterator[str]:
-        for name in [name for name in body if name not in names]:
-            value = held(body, name)
-            del body[name]
-            if not says_nothing(name, value):
-                yield name
+        yield from taken_out(body, [name for name in body if name not in names])
 
     return quirk
 
@@ -72,32 +58,36 @@ def of_models(pattern: str, quirk: Quirk, *, thinking: bool = False) -> Quirk:
     models = re.compile(pattern)
 
     def some(body: Body) -> Iterator[str]:
-        if _asks(body, models) and not (thinking and _thinking(body).get("type") == "disabled"):
+        asked = models.search(_model(body)) is not None
+        if asked and not (thinking and _thinking(body).get("type") == "disabled"):
             yield from quirk(body)
 
     return some
 
 
-def _asks(body: Body, models: re.Pattern[str]) -> bool:
-    model = held(body, "model")
-    return isinstance(model, str) and models.search(model) is not None
+def _model(body: Body) -> str:
+    return as_text(held(body, "model"))
+
+
+def by_model(rows: Iterable[tuple[str, T]], model: str) -> T | None:
+    """The value of the first row whose pattern is found in a model's name, None if there is none."""
+    return next((value for pattern, value in rows if re.search(pattern, model)), None)
 
 
 def _thinking(body: Body) -> dict[str, Any]:
-    found = held(body, "thinking")
-    return found if isinstance(found, dict) else {}
+    return as_object(held(body, "thinking"))
 
 
 def at_most(*rows: tuple[str, int]) -> Quirk:
     """How many tokens a model gives at most, where more is refused: the first pattern that fits counts."""
-    known = [(re.compile(pattern), most) for pattern, most in rows]
+    harmless = min(most for _, most in rows)
 
     def quirk(body: Body) -> Iterator[str]:
         for name in ("max_completion_tokens", "max_tokens"):
             asked = held(body, name)
-            if isinstance(asked, int):
-                most = next((most for models, most in known if _asks(body, models)), asked)
-                if asked > most:
+            if isinstance(asked, int) and asked > harmless:
+                most = by_model(rows, _model(body))
+                if most is not None and asked > most:
                     body[name] = most
                     yield name
 
@@ -130,12 +120,10 @@ def efforts(*rows: tuple[str, Collection[str]]) -> Quirk:
 
     Those of other models are left alone.
     """
-    known = [(re.compile(pattern), allowed) for pattern, allowed in rows]
 
     def quirk(body: Body) -> Iterator[str]:
         asked = held(body, "reasoning_effort")
-        allowed = next((allowed for models, allowed in known if _asks(body, models)), None)
-        if not isinstance(asked, str) or allowed is None:
+        if not isinstance(asked, str) or (allowed := by_model(rows, _model(body))) is None:
             return
         effort = nearest_effort(asked, allowed)
         if effort is None:
@@ -177,8 +165,7 @@ def choose_by_tools(must: str, *, heeds_none: bool = True) -> Quirk:
         if mode == "none" and not heeds_none:
             for name in ("tools", "tool_choice", "parallel_tool_calls"):
                 body.pop(name, None)
-        tools = held(body, "tools")
-        if names and isinstance(tools, list) and (few := [tool for tool in tools if _name(tool) in names]):
+        if names and (few := [tool for tool in as_list(held(body, "tools")) if _name(tool) in names]):
             body["tools"] = few
         if mode == "required" and must:
             body["tool_choice"] = must
@@ -255,15 +242,10 @@ def schema_in_words(body: Body) -> Iterator[str]:
     match _format(body):
         case {"type": "json_schema", "json_schema": {"schema": schema}}:
             words = f"Answer with a JSON object that fits this JSON schema: {dumps(schema).decode()}"
-            said = held(body, "messages")
-            body["messages"] = [
-                {"role": "system", "content": words},
-                *(said if isinstance(said, list) else []),
-            ]
+            body["messages"] = [{"role": "system", "content": words}, *as_list(held(body, "messages"))]
             body["response_format"] = {"type": "json_object"}
             yield "response_format"
 
 
 def _format(body: Body) -> dict[str, Any]:
-    found = held(body, "response_format")
-    return found if isinstance(found, dict) else {}
+    return as_object(held(body, "response_format"))

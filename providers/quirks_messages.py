@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
+from gateway.jsonio import Raw
+from gateway.providers.lenient import as_list, as_object, as_text
 from gateway.providers.openai_server import Quirk, held
 from gateway.providers.quirks import Body
 
@@ -18,10 +20,16 @@ Messages = list[Any]
 Step = Callable[[Messages], Messages]
 
 
-def conversation(*steps: Step) -> Quirk:
-    """Rewrites of the messages, one after the other."""
+def conversation(*steps: Step, where: bytes = b"") -> Quirk:
+    """Rewrites of the messages, one after the other.
+
+    What a client says is not even decoded if it nowhere has these bytes.
+    """
 
     def quirk(body: Body) -> Iterator[str]:
+        found = body.get("messages")
+        if isinstance(found, Raw) and where not in bytes(found):
+            return
         said = held(body, "messages")
         if not isinstance(said, list):
             return
@@ -43,16 +51,11 @@ def _named(messages: Messages) -> int:
 
 def _role(message: Any) -> str:
     """Its role, "" for what is no message."""
-    role = message.get("role") if isinstance(message, dict) else None
-    return role if isinstance(role, str) else ""
+    return as_text(as_object(message).get("role"))
 
 
 def _role_at(messages: Messages, at: int) -> str:
     return _role(messages[at]) if messages[at:] else ""
-
-
-def _list(found: Any) -> list[Any]:
-    return found if isinstance(found, list) else []
 
 
 def is_empty(message: Mapping[str, Any]) -> bool:
@@ -66,13 +69,6 @@ def is_empty(message: Mapping[str, Any]) -> bool:
 # --- what a message may hold ---
 
 
-def no_developer(body: Body) -> Iterator[str]:
-    """For a server that knows no `developer`: looked for before anything is decoded."""
-    said = body.get("messages")
-    if isinstance(said, list) or b'"developer"' in bytes(said or b""):
-        yield from _DEVELOPER_AS_SYSTEM(body)
-
-
 def developer_as_system(messages: Messages) -> Messages:
     """The older name of the role."""
     return [
@@ -80,7 +76,7 @@ def developer_as_system(messages: Messages) -> Messages:
     ]
 
 
-_DEVELOPER_AS_SYSTEM = conversation(developer_as_system)
+no_developer = conversation(developer_as_system, where=b'"developer"')
 
 
 def only_members(known: Mapping[str, Collection[str]]) -> Step:
@@ -257,7 +253,7 @@ def _together(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any
         both["content"] = f"{first}\n\n{second}"
     else:
         both["content"] = [*_parts(first), *_parts(second)]
-    if calls := [*_list(one.get("tool_calls")), *_list(other.get("tool_calls"))]:
+    if calls := [*as_list(one.get("tool_calls")), *as_list(other.get("tool_calls"))]:
         both["tool_calls"] = calls
     return both
 

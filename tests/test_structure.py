@@ -62,7 +62,6 @@ ELSEWHERE = {
     "providers/cohere_server.py": ("tests/providers/test_cohere.py", "addresses, asked for there"),
     "providers/plain_request.py": ("tests/providers/test_ollama_request.py", "what it shares with Cohere"),
     "providers/openai_ending.py": ("tests/providers/test_openai.py", "what an answer ends with"),
-    "providers/plain_answer.py": ("tests/providers/test_ollama_embeddings.py", "vectors, read there"),
     "providers/openai_responses_answer.py": (
         "tests/providers/test_openai_responses.py",
         "whole answers, beside the streams that say the same",

@@ -12,7 +12,8 @@ from typing import Any
 
 from gateway import sse
 from gateway.chat import ChatReply, ChatRequest, Chunk, FinishReason, Usage
-from gateway.dialects.anthropic_messages_answer import Blocks, Event, Shown, chunks, fold
+from gateway.dialects.answers import chunks
+from gateway.dialects.anthropic_messages_answer import Blocks, Event, Shown, fold
 from gateway.dialects.anthropic_messages_request import DIALECT, MessagesCall, read
 from gateway.dialects.base import (
     Call,
@@ -22,16 +23,18 @@ from gateway.dialects.base import (
     Writer,
     lower_limit,
     member,
+    model_of,
     open_body,
     set_member,
+    set_model,
+    stream_of,
 )
 from gateway.dialects.errors import AnthropicErrors
-from gateway.dialects.sealed import is_sealed
+from gateway.dialects.sealed import SEAL_BEGINS, is_sealed
 from gateway.errors import BadRequest
 from gateway.jsonio import Raw, dumps
 from gateway.sse import ServerSentEvent
 
-SEALED = b"Z3cxO"  # what every seal begins with
 LEAST_BUDGET = 1024  # tokens, of thinking
 
 _SPELLING: Mapping[str, str] = {
@@ -59,11 +62,6 @@ class MessagesSurface(AnthropicErrors):
     def open(self, body: bytes) -> Call:
         """Split a body into its members. Raises `BadRequest` naming what is wrong."""
         found = open_body(body)
-        model, stream = member(found, "model"), member(found, "stream")
-        if model is not None and not isinstance(model, str):
-            raise BadRequest("model must be a string", param="model", code="invalid_value")
-        if stream is not None and not isinstance(stream, bool):
-            raise BadRequest("stream must be true or false", param="stream", code="invalid_value")
         messages = bytes(found.get("messages", b""))
         if not messages.startswith(b"[") or not messages[1:-1].strip():
             raise BadRequest(
@@ -72,15 +70,13 @@ class MessagesSurface(AnthropicErrors):
                 code="invalid_value",
             )
         sealed = None
-        if SEALED in messages:
+        if SEAL_BEGINS.encode() in messages:
             sealed, found["messages"] = found["messages"], _unsealed(member(found, "messages"))
-        return MessagesCall(found, model or "", bool(stream), self._headers, sealed)
+        return MessagesCall(found, model_of(found), stream_of(found), self._headers, sealed)
 
     def amend(self, call: Call, settings: Settings) -> None:
         """Put the client's settings into its call: the model, the system prompt first, the limit lowered."""
-        if settings.model != call.model:
-            call.model = settings.model
-            set_member(call, "model", settings.model)
+        set_model(call, settings.model)
         if settings.system_prompt and not _continues(call):
             _put_first(call, settings.system_prompt)
         lower_limit(call, ("max_tokens",), settings.max_output_tokens)
@@ -226,7 +222,7 @@ def _usage_once(usage: Usage | None, tier: str | None) -> Event:
 
 
 def _continues(call: Call) -> bool:
-    """Whether the call goes on with a thread: it holds the system prompt since it began, and takes no other."""
+    """Whether the call goes on with a thread, which holds its system prompt and takes no other."""
     match member(call.members, "thread"):
         case {"type": "continue"}:
             return True

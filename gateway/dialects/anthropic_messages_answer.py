@@ -17,20 +17,17 @@ from typing import Any, Literal
 
 from gateway.chat import (
     Audio,
-    Choice,
     Chunk,
     Image,
     Json,
     Part,
-    Refusal,
-    Text,
     Thinking,
-    ToolCall,
     ToolCallDelta,
 )
+from gateway.dialects.answers import arguments_object, flat, is_object
 from gateway.dialects.anthropic_messages_conversation import ORIGIN, shown_id
+from gateway.dialects.data_url import inlined
 from gateway.dialects.sealed import Seal, seal
-from gateway.jsonio import Raw, dumps, loads
 
 Event = dict[str, Any]
 Shown = Literal["none", "signed", "whole"]
@@ -62,6 +59,7 @@ class _Block:
 @dataclass(slots=True)
 class _Thought(_Block):
     signature: str = UNSIGNED
+    whole: bool = False  # nothing is added, but the call that follows may sign it
 
     def last(self) -> Iterator[Event]:
         yield {"type": "signature_delta", "signature": self.signature}
@@ -78,10 +76,11 @@ class _Call(_Block):
 
     def add(self, piece: str) -> None:
         """A piece of the arguments."""
-        self.pieces.append(piece)
-        if not self.flows:
-            piece = "".join(self.pieces)
+        if not self.pieces and not piece.strip():
+            return
+        if not self.pieces:
             self.flows = not self.custom and piece.lstrip().startswith("{")
+        self.pieces.append(piece)
         if self.flows and piece:
             self.deltas.append({"type": "input_json_delta", "partial_json": piece})
 
@@ -90,11 +89,12 @@ class _Call(_Block):
         if not self.flows or len(self.pieces) == self.tried or not self.pieces[-1].rstrip().endswith("}"):
             return False
         self.tried = len(self.pieces)
-        return _is_object("".join(self.pieces))
+        return is_object("".join(self.pieces))
 
     def last(self) -> Iterator[Event]:
         if not self.flows:
-            yield {"type": "input_json_delta", "partial_json": bytes(_input("".join(self.pieces))).decode()}
+            whole = bytes(arguments_object("".join(self.pieces))).decode()
+            yield {"type": "input_json_delta", "partial_json": whole}
 
 
 class Blocks:
@@ -140,39 +140,42 @@ class Blocks:
             self._blocks.append(last)
         return last
 
-    def _thought(self) -> _Thought:
+    def _unsigned(self) -> _Thought | None:
+        """The thought that stands last and can be signed."""
         last = self._blocks[-1] if self._blocks else None
-        if not isinstance(last, _Thought) or last.done:
+        return last if isinstance(last, _Thought) and not last.done else None
+
+    def _thought(self) -> _Thought:
+        last = self._unsigned()
+        if last is None or last.whole:
             last = _Thought({"type": "thinking", "thinking": "", "signature": ""})
             self._blocks.append(last)
         return last
 
     def _sign(self, thought: Thinking) -> None:
         """The end of a thought whose text came before, if it has any."""
-        last = self._blocks[-1] if self._blocks else None
-        untold = not isinstance(last, _Thought) or last.done
-        if thought.redacted and (untold or thought.origin == ORIGIN):
+        last = self._unsigned()
+        if thought.redacted and (last is None or last.whole or thought.origin == ORIGIN):
             own = thought.redacted if thought.origin == ORIGIN else _signature(thought)
             self._blocks.append(_Block({"type": "redacted_thinking", "data": own}, done=True))
-        else:
+        elif thought.redacted or thought.signature:
             block = self._thought()
             block.signature, block.done = _signature(thought), True
+        elif last is not None:
+            last.whole = True
 
     def _call(self, piece: ToolCallDelta) -> None:
         call = self._calls.get(piece.index)
         if call is None:
             if piece.signature and self._shown != "none":  # stands in the thought before it
-                self._end_thought(seal(Seal("call", GEMINI, piece.signature)))
+                block = self._unsigned() or self._thought()
+                block.signature, block.done = seal(Seal("call", GEMINI, piece.signature)), True
             id_ = shown_id(piece.id or "", piece.index, self._mark)
             start = {"type": "tool_use", "id": id_, "name": piece.name or "", "input": {}}
             call = self._calls[piece.index] = _Call(start, custom=piece.custom)
             self._blocks.append(call)
             self.called = True
         call.add(piece.arguments)
-
-    def _end_thought(self, signature: str) -> None:
-        block = self._thought()
-        block.signature, block.done = signature, True
 
     def _written(self, *, ended: bool = False) -> Iterator[Event]:
         while self._blocks:
@@ -190,26 +193,6 @@ class Blocks:
             self._index += 1
 
 
-def chunks(choice: Choice) -> Iterator[Chunk]:
-    """A whole answer, as the chunks that it would have come in."""
-    calls = 0
-    for part in choice.message.parts:
-        match part:
-            case Text():
-                yield Chunk(text=part.text, annotations=part.annotations)
-            case Refusal():
-                yield Chunk(refusal=part.text)
-            case Thinking():
-                yield Chunk(reasoning=part.text)
-                if part.signature or part.redacted:
-                    yield Chunk(thinking=part)
-            case ToolCall(id=id_, name=name, arguments=arguments, custom=custom, signature=signature):
-                yield Chunk(tool_call=ToolCallDelta(calls, id_, name, arguments, custom, signature))
-                calls += 1
-            case _:
-                yield Chunk(part=part)
-
-
 _ADDED = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
 
 
@@ -223,7 +206,7 @@ def fold(events: Iterable[Event]) -> list[Event]:
             _add(blocks[-1], event["delta"])
     for block in blocks:
         if block["type"] == "tool_use":
-            block["input"] = _input(block.pop("pieces", ""))
+            block["input"] = arguments_object(block.pop("pieces", ""))
     return blocks
 
 
@@ -237,31 +220,11 @@ def _add(block: Event, delta: Event) -> None:
         block["pieces"] = block.get("pieces", "") + delta["partial_json"]
 
 
-def _is_object(text: str) -> bool:
-    try:
-        return isinstance(loads(text), dict)
-    except ValueError:
-        return False
-
-
-def _input(text: str) -> Raw:
-    """A call's arguments as an object; what is none (cut off, mostly) is put in one."""
-    if text.strip() in ("", "null"):
-        return Raw(b"{}")
-    try:
-        if _is_object(text):
-            return Raw(dumps(loads(text)))
-    except RecursionError:  # it takes more to write than to read
-        pass
-    return Raw(dumps({"input": text}))
-
-
 def _signature(thought: Thinking) -> str:
     if thought.origin == ORIGIN and thought.signature:
         return thought.signature
-    if thought.redacted:
-        return seal(Seal("redacted", thought.origin, thought.redacted))
-    return seal(Seal("thought", thought.origin, thought.signature or ""))
+    sealed = Seal.of(thought)
+    return UNSIGNED if sealed is None else seal(sealed)
 
 
 def _citation(annotation: Json) -> Event | None:
@@ -269,26 +232,23 @@ def _citation(annotation: Json) -> Event | None:
     kind = annotation.get("type")
     if isinstance(kind, str) and kind.endswith("_location"):  # Anthropic's own already
         return dict(annotation)
-    held = annotation.get("url_citation", annotation)
-    if kind != "url_citation" or not isinstance(held, dict):
+    held = flat(annotation)
+    if kind != "url_citation" or not isinstance(url := held.get("url"), str):
         return None
-    page = {"url": held.get("url") or "", "title": held.get("title") or None}
+    page = {"url": url, "title": held.get("title") or None}
     return {"type": "web_search_result_location", "cited_text": "", "encrypted_index": UNSIGNED, **page}
 
 
 def _picture(part: Part) -> Event | None:
     """What came whole, as requests have it; None for what nobody but its provider could read."""
-    match part:
-        case Image(url=str(url)) if not url.startswith("data:"):
-            return {"type": "image", "source": {"type": "url", "url": url}}
-        case Image(url=str(url)):
-            head, _, data = url.partition(",")
-            return _data("image", head.removeprefix("data:").partition(";")[0], data)
-        case Image(data=str(data)):
-            return _data("image", part.media_type or "image/png", data)
-        case Audio():
-            return _data("audio", f"audio/{part.format}", part.data)
-    return None
+    if isinstance(part, Audio):
+        return _data("audio", f"audio/{part.format}", part.data)
+    if not isinstance(part, Image):
+        return None
+    image = inlined(part)
+    if image.data is not None:
+        return _data("image", image.media_type or "image/png", image.data)
+    return {"type": "image", "source": {"type": "url", "url": image.url}} if image.url else None
 
 
 def _data(kind: str, media_type: str, data: str) -> Event:

@@ -217,20 +217,15 @@ def _thinking(block: Fields) -> tuple[Thinking | None, str | None]:
     if sealed is None:
         own = None if is_sealed(mark) else mark or None
         return (Thinking(text, own, origin=ORIGIN if own else "") if text or own else None), None
-    match sealed.kind:
-        case "call":
-            return (Thinking(text) if text else None), sealed.payload
-        case "redacted":
-            return Thinking(text, redacted=sealed.payload, origin=sealed.origin), None
-    signature = sealed.payload or None
-    return (Thinking(text, signature, origin=sealed.origin) if text or signature else None), None
+    if sealed.kind == "call":
+        return (Thinking(text) if text else None), sealed.payload
+    return (sealed.thought(text) if text or sealed.payload else None), None
 
 
 def _redacted(block: Fields) -> Thinking:
     data = block.required_text("data")
-    if (sealed := unseal(data)) is None:
-        return Thinking(redacted=data, origin=ORIGIN)
-    return Thinking(redacted=sealed.payload, origin=sealed.origin)
+    sealed = unseal(data)
+    return Thinking(redacted=data, origin=ORIGIN) if sealed is None else sealed.thought()
 
 
 def _tool_use(block: Fields, signature: str | None) -> ToolCall:

@@ -13,7 +13,7 @@ from hashlib import sha256
 
 from gateway.chat import ChatRequest, Effort, Opaque, Reasoning, ResponseFormat, Tool, ToolChoice
 from gateway.dialects.anthropic_messages_conversation import Conversation
-from gateway.dialects.base import Call, Fields, member
+from gateway.dialects.base import Call, Fields, decoded
 from gateway.dialects.errors import NO_THREADS
 from gateway.errors import UnsupportedParameter
 from gateway.jsonio import Raw
@@ -42,9 +42,8 @@ def read(call: Call) -> ChatRequest:
     members = call.members
     if isinstance(call, MessagesCall) and call.sealed is not None:
         members = {**members, "messages": call.sealed}
-    body = Fields({name: member(members, name) for name in members})
-    for name in ("model", "stream", "cache_control"):  # others cache what begins alike by themselves
-        body.get(name)
+    body = Fields(decoded(members))
+    body.skip("model", "stream", "cache_control")  # others cache what begins alike by themselves
     for name in ("mcp_servers", "container"):
         if body.get(name):
             raise UnsupportedParameter(f"{name} is not supported for this backend", param=name)
@@ -54,9 +53,9 @@ def read(call: Call) -> ChatRequest:
             param="thread",
             code=NO_THREADS,
         )
-    talk = Conversation()
-    messages = (*talk.system(body), *talk.messages(body))
-    settings = _Settings(body, talk.dropped)
+    conversation = Conversation()
+    messages = (*conversation.system(body), *conversation.messages(body))
+    settings = _Settings(body, conversation.dropped)
     return ChatRequest(
         model=call.model,
         messages=messages,
@@ -71,7 +70,7 @@ def read(call: Call) -> ChatRequest:
         temperature=body.number("temperature"),
         top_p=body.number("top_p"),
         top_k=body.integer("top_k"),
-        stop=settings.stop(),
+        stop=body.texts("stop_sequences"),
         user=settings.user(),
         service_tier=settings.service_tier(),
         extra={name: value for name, value in body.rest().items() if name not in _NOT_OURS},
@@ -168,13 +167,6 @@ class _Settings:
         if found is not None and found not in EFFORTS:  # a newer one
             self._dropped.append("output_config.effort")
         return next((effort for effort in EFFORTS if effort == found), None)
-
-    def stop(self) -> tuple[str, ...]:
-        """`stop_sequences`."""
-        found = self._body.array("stop_sequences") or []
-        if not all(isinstance(item, str) for item in found):
-            raise self._body.wrong("stop_sequences", "an array of strings")
-        return tuple(found)
 
     def user(self) -> str | None:
         """`metadata.user_id`; a long one, which others refuse, as its digest."""

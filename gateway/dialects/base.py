@@ -16,6 +16,7 @@ from gateway.jsonio import Members, Raw, dumps, loads, members
 from gateway.sse import ServerSentEvent
 
 T = TypeVar("T")
+Word = TypeVar("Word", bound=str)
 
 
 @dataclass(slots=True)
@@ -141,6 +142,13 @@ def set_member(call: Call, name: str, value: Any) -> None:
     call.members[name] = Raw(dumps(value))
 
 
+def set_model(call: Call, model: str) -> None:
+    """Ask for another model. The same one keeps its bytes."""
+    if model != call.model:
+        call.model = model
+        set_member(call, "model", model)
+
+
 def lower_limit(call: Call, names: tuple[str, ...], most: int) -> None:
     """Lower the members that limit the output to `most`, where one says more; 0 is no limit."""
     for name in names:
@@ -169,6 +177,21 @@ def member(found: Members, name: str) -> Any:
         raise BadRequest(f"{name} cannot be read: {exc}", param=name, code="invalid_json") from exc
 
 
+def model_of(found: Members) -> str:
+    """The member `model`, "" when it is absent. Raises `BadRequest` when it is no string."""
+    return Fields({"model": member(found, "model")}).text("model") or ""
+
+
+def stream_of(found: Members) -> bool:
+    """The member `stream`, false when it is absent. Raises `BadRequest` when it is no boolean."""
+    return bool(Fields({"stream": member(found, "stream")}).flag("stream"))
+
+
+def decoded(found: Members) -> dict[str, Any]:
+    """All members decoded. Raises `BadRequest` as `member` does."""
+    return {name: member(found, name) for name in found}
+
+
 class Fields:
     """Typed access to the members of a JSON object.
 
@@ -193,6 +216,10 @@ class Fields:
         self.taken.add(name)
         return self._found.get(name)
 
+    def skip(self, *names: str) -> None:
+        """Keep members that are read elsewhere, or mean nothing here, out of the `rest`."""
+        self.taken.update(names)
+
     def text(self, name: str) -> str | None:
         """A string."""
         return self._typed(name, str, "a string")
@@ -200,8 +227,25 @@ class Fields:
     def required_text(self, name: str) -> str:
         """A string that must be there."""
         if (value := self.text(name)) is None:
-            raise BadRequest(f"{self.path(name)} is required", param=self.path(name))
+            raise self.missing(name)
         return value
+
+    def choice(self, name: str, choices: tuple[Word, ...]) -> Word | None:
+        """One of some strings."""
+        found = self.text(name)
+        for choice in choices:
+            if found == choice:
+                return choice
+        if found is None:
+            return None
+        raise self.wrong(name, "one of " + ", ".join(choices))
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of strings, empty when absent."""
+        found = self.array(name) or []
+        if not all(isinstance(item, str) for item in found):
+            raise self.wrong(name, "an array of strings")
+        return tuple(found)
 
     def flag(self, name: str) -> bool | None:
         """A boolean."""
@@ -248,6 +292,10 @@ class Fields:
         return {
             name: value for name, value in self._found.items() if name not in self.taken and value is not None
         }
+
+    def missing(self, name: str) -> BadRequest:
+        """The error that says that a member must be there."""
+        return BadRequest(f"{self.path(name)} is required", param=self.path(name))
 
     def wrong(self, name: str, expected: str) -> BadRequest:
         """The error that says that a member is not what it must be."""

@@ -20,7 +20,7 @@ _NONE: Mapping[str, str] = {}
 class OpenAIErrors:
     """`{"error": {message, type, param, code}}`."""
 
-    spelling = _NONE
+    spelling: Mapping[str, str] = _NONE
     keep_alive = sse.KEEP_ALIVE
 
     def status(self, error: GatewayError) -> int:
@@ -29,16 +29,13 @@ class OpenAIErrors:
 
     def error(self, error: GatewayError, request_id: str) -> bytes:
         """The body of an error answer."""
-        return dumps({"error": error_object(error)})
+        param = self.spelling.get(error.param or "", error.param)
+        shown = {"message": error.message, "type": error.type, "param": param, "code": error.code}
+        return dumps({"error": shown})
 
     def error_event(self, error: GatewayError, request_id: str) -> bytes:
         """An error in a stream that has begun."""
         return sse.encode(self.error(error, request_id))
-
-
-def error_object(error: GatewayError) -> dict[str, Any]:
-    """OpenAI's error object."""
-    return {"message": error.message, "type": error.type, "param": error.param, "code": error.code}
 
 
 _ANTHROPIC_TYPES: Mapping[int, str] = {
@@ -106,7 +103,7 @@ _GOOGLE_STATUSES: Mapping[int, str] = {
 class GoogleErrors:
     """`{"error": {code, message, status, details}}`."""
 
-    spelling = _NONE
+    spelling: Mapping[str, str] = _NONE
     keep_alive = sse.KEEP_ALIVE
 
     def status(self, error: GatewayError) -> int:
@@ -128,7 +125,8 @@ class GoogleErrors:
                 {"@type": _RPC + "ErrorInfo", "reason": error.code.upper(), "domain": "ai-gateway"}
             )
         if error.param:
-            violations = [{"field": error.param, "description": error.message}]
+            field = self.spelling.get(error.param, error.param)
+            violations = [{"field": field, "description": error.message}]
             details.append({"@type": _RPC + "BadRequest", "fieldViolations": violations})
         if error.retry_after_s is not None:
             wait = f"{math.ceil(error.retry_after_s)}s"

@@ -30,9 +30,11 @@ from gateway.chat import (
     ToolCallDelta,
     Usage,
 )
+from gateway.dialects.answers import arguments_object, flat
 from gateway.dialects.base import Stamp
+from gateway.dialects.data_url import inlined
 from gateway.dialects.gemini_contents import sealed_call, sealed_thought
-from gateway.jsonio import dumps, loads
+from gateway.jsonio import dumps
 
 FINISH_REASONS: Mapping[FinishReason, str] = {
     "stop": "STOP",
@@ -139,21 +141,16 @@ def _inline(media_type: str, data: str) -> Native:
 
 
 def _image(image: Image) -> Native | None:
-    if image.data is not None:
-        return _inline(image.media_type or "image/png", image.data)
-    url = image.url or ""
-    if url.startswith("data:"):
-        kind, _, data = url.removeprefix("data:").partition(",")
-        return _inline(kind.partition(";")[0] or "image/png", data)
-    return {"fileData": {"fileUri": url, "mimeType": image.media_type or "image/png"}} if url else None
+    held = inlined(image)
+    media_type = held.media_type or "image/png"
+    if held.data is not None:
+        return _inline(media_type, held.data)
+    return {"fileData": {"fileUri": held.url, "mimeType": media_type}} if held.url else None
 
 
 def _call(call: ToolCall, sealed: str | None = None) -> Native:
-    try:
-        args = None if call.custom else loads(call.arguments or "{}")
-    except ValueError:  # cut off by the limit
-        args = None
-    held: Native = {"name": call.name, "args": args if isinstance(args, dict) else {"input": call.arguments}}
+    args: Any = {"input": call.arguments} if call.custom else arguments_object(call.arguments)
+    held: Native = {"name": call.name, "args": args}
     if call.id:
         held["id"] = call.id
     return _signed({"functionCall": held}, call.signature or sealed)
@@ -186,8 +183,7 @@ def _grounding(annotations: Sequence[Json], said: str) -> Native:
     sources: list[Native] = []
     supports: dict[tuple[int, int], list[int]] = {}
     for annotation in annotations:
-        held = annotation.get("url_citation", annotation)
-        source, place = _source(held if isinstance(held, Mapping) else {})
+        source, place = _source(flat(annotation))
         if source not in sources:
             sources.append(source)
         if place is not None and (number := sources.index(source)) not in supports.setdefault(place, []):

@@ -43,17 +43,17 @@ def read_contents(body: Proto, dropped: dict[str, None]) -> Iterator[Message]:
 
     Raises `BadRequest` naming what is wrong, also for a function response that answers no call.
     """
-    talk = _Talk(dropped)
+    conversation = _Conversation(dropped)
     if (system := body.fields("systemInstruction")) is not None:
-        if parts := tuple(part for item in system.items("parts") for part in talk.parts(item)):
+        if parts := tuple(part for item in system.items("parts") for part in conversation.parts(item)):
             yield Message("system", parts)
     for content in body.items("contents"):
-        yield from talk.read(content)
-    yield from talk.close()
+        yield from conversation.read(content)
+    yield from conversation.close()
 
 
 @dataclass(slots=True)
-class _Talk:
+class _Conversation:
     """One conversation, content by content."""
 
     dropped: dict[str, None]
@@ -181,15 +181,10 @@ def _detail(item: Proto) -> str | None:
 def _text(item: Proto) -> Iterator[Part]:
     text, signature = item.text("text") or "", item.text("thoughtSignature")
     if item.flag("thought"):
-        sealed = unseal(signature) if signature else None
-        if sealed is None:
-            own = _own(signature)
-            if text or own:
-                yield Thinking(text, own, origin=DIALECT if own else "")
-        elif sealed.kind == "redacted":
-            yield Thinking(text, redacted=sealed.payload, origin=sealed.origin)
-        else:
-            yield Thinking(text, sealed.payload or None, origin=sealed.origin)
+        if (sealed := unseal(signature or "")) is not None:
+            yield sealed.thought(text)
+        elif text or _own(signature):
+            yield Thinking(text, _own(signature), origin=DIALECT if _own(signature) else "")
     elif text or _own(signature):
         yield Text(text, signature=_own(signature))
 
@@ -281,11 +276,10 @@ def _own(signature: str | None) -> str | None:
 
 def sealed_thought(thought: Thinking) -> str | None:
     """The `thoughtSignature` of a thought that is shown, if it needs one."""
-    if thought.redacted:
-        return seal(Seal("redacted", thought.origin, thought.redacted))
-    if not thought.signature or thought.origin == DIALECT:
+    if thought.origin == DIALECT and thought.signature:
         return thought.signature
-    return seal(Seal("thought", thought.origin, thought.signature))
+    sealed = Seal.of(thought)
+    return None if sealed is None else seal(sealed)
 
 
 def sealed_call(hidden: Iterable[Thinking]) -> str | None:
@@ -296,7 +290,7 @@ def sealed_call(hidden: Iterable[Thinking]) -> str | None:
 
 def _hidden(signature: str | None) -> list[Part]:
     """What `sealed_call` was given; nothing, for whatever else a client may send."""
-    sealed = unseal(signature) if signature else None
+    sealed = unseal(signature or "")
     try:
         held: Any = loads(sealed.payload) if sealed else []
     except ValueError:

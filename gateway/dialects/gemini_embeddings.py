@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.dialects.base import Call, EmbeddingDialect, Settings, member, open_body
+from gateway.dialects.base import Call, EmbeddingDialect, Settings, decoded, open_body
 from gateway.dialects.errors import GoogleErrors
 from gateway.dialects.gemini import plain
 from gateway.dialects.gemini_proto import Proto, once
@@ -49,8 +49,8 @@ class GeminiEmbeddings(GoogleErrors):
         call.model = settings.model
 
     def read(self, call: Call) -> EmbeddingRequest:  # noqa: D102
-        body = Proto({name: member(call.members, name) for name in call.members})
-        body.get("model")  # it stands in the path
+        body = Proto(decoded(call.members))
+        body.skip("model")  # it stands in the path
         asked = [_One(item) for item in body.items("requests")] if self.batch else [_One(body)]
         first = asked[0]
         for one in asked:
@@ -87,10 +87,10 @@ class _One:
 
     def __init__(self, item: Proto) -> None:
         self.at = item.at
-        item.get("model")
+        item.skip("model")
         content = item.fields("content")
         if content is None:
-            raise BadRequest(f"{item.path('content')} is required", param=item.path("content"))
+            raise item.missing("content")
         self.text = "\n".join(_texts(content))
         self.settings: dict[str, Any] = {
             "taskType": item.word("taskType") or None,

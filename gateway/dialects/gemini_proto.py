@@ -106,13 +106,6 @@ class Proto(Fields):
         found = (self.text(name) or "").upper()
         return "" if found.endswith("_UNSPECIFIED") else found
 
-    def words(self, name: str) -> list[str]:
-        """A list of strings."""
-        found = self.array(name) or []
-        if not all(isinstance(item, str) for item in found):
-            raise self.wrong(name, "an array of strings")
-        return found
-
     def fields(self, name: str) -> Proto | None:
         """A message in it."""
         found = self.object(name)

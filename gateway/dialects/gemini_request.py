@@ -22,14 +22,18 @@ from gateway.chat import (
     Tool,
     ToolChoice,
 )
-from gateway.dialects.base import Call, member
+from gateway.dialects.base import Call, decoded
 from gateway.dialects.gemini_contents import DIALECT, read_contents
 from gateway.dialects.gemini_proto import Proto, closed, json_schema
 from gateway.errors import BadRequest
 from gateway.jsonio import dumps
 
 _EFFORTS: Mapping[str, Effort] = {
-    **{"MINIMAL": "minimal", "LOW": "low", "MEDIUM": "medium", "HIGH": "high", "XHIGH": "xhigh"}
+    "MINIMAL": "minimal",
+    "LOW": "low",
+    "MEDIUM": "medium",
+    "HIGH": "high",
+    "XHIGH": "xhigh",
 }
 _TIERS = {"STANDARD": "default", "FLEX": "flex", "PRIORITY": "priority"}
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -40,9 +44,9 @@ Dropped = dict[str, None]
 
 def read(call: Call) -> ChatRequest:
     """A call's members as a request. Raises `BadRequest` naming the member that is wrong."""
-    body = Proto({name: member(call.members, name) for name in call.members})
+    body = Proto(decoded(call.members))
     dropped: Dropped = {}
-    body.get("model")  # it stands in the path
+    body.skip("model")  # it stands in the path
     config = body.fields("generationConfig") or Proto({})
     messages = [*read_contents(body, dropped)]
     tools, choice = _tools(body, dropped)
@@ -59,7 +63,7 @@ def read(call: Call) -> ChatRequest:
         "service_tier": _tier(body),
         **_settings(config),
     }
-    modalities = [word.lower() for word in config.words("responseModalities")]
+    modalities = [word.lower() for word in config.texts("responseModalities")]
     extra = {**body.rest(), **config.rest()}
     if modalities and modalities != ["text"]:  # text alone goes without saying
         extra["modalities"] = modalities
@@ -72,7 +76,7 @@ def _settings(config: Proto) -> dict[str, Any]:
         "temperature": config.number("temperature"),
         "top_p": config.number("topP"),
         "top_k": config.integer("topK"),
-        "stop": tuple(config.words("stopSequences")),
+        "stop": config.texts("stopSequences"),
         "n": config.integer("candidateCount", least=1),
         "seed": config.integer("seed"),
         "presence_penalty": config.number("presencePenalty"),
@@ -93,8 +97,8 @@ def _tier(body: Proto) -> str | None:
 def _tools(body: Proto, dropped: Dropped) -> tuple[tuple[Tool, ...], ToolChoice | None]:
     config = body.fields("toolConfig") or Proto({}, "toolConfig")
     calling = config.fields("functionCallingConfig") or Proto({}, f"{config.at}.functionCallingConfig")
-    mode, names = calling.word("mode"), tuple(calling.words("allowedFunctionNames"))
-    config.get("includeServerSideToolInvocations")  # of hosted tools, which are named themselves
+    mode, names = calling.word("mode"), calling.texts("allowedFunctionNames")
+    config.skip("includeServerSideToolInvocations")  # of hosted tools, which are named themselves
     dropped.update({f"toolConfig.{name}": None for name in config.rest()})
     dropped.update({f"{calling.at}.{name}": None for name, value in calling.rest().items() if value})
     validated = mode == "VALIDATED"

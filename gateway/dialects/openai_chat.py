@@ -38,10 +38,13 @@ from gateway.dialects.base import (
     Writer,
     lower_limit,
     member,
+    model_of,
     open_body,
-    set_member,
+    set_model,
+    stream_of,
 )
 from gateway.dialects.errors import OpenAIErrors
+from gateway.dialects.extra_content import extra_content
 from gateway.dialects.free_text import unpacked, unpacking
 from gateway.dialects.openai_chat_request import DIALECT, ORIGINS, read
 from gateway.errors import BadRequest
@@ -59,11 +62,6 @@ class OpenAIChat(OpenAIErrors):
 
     def open(self, body: bytes) -> Call:  # noqa: D102 - the protocol says it
         found = open_body(body)
-        model, stream = member(found, "model"), member(found, "stream")
-        if model is not None and not isinstance(model, str):
-            raise BadRequest("model must be a string", param="model", code="invalid_value")
-        if stream is not None and not isinstance(stream, bool):
-            raise BadRequest("stream must be true or false", param="stream", code="invalid_value")
         messages = bytes(found.get("messages", b""))
         if not messages.startswith(b"["):
             raise BadRequest("messages is required, as an array", param="messages", code="invalid_value")
@@ -71,12 +69,10 @@ class OpenAIChat(OpenAIErrors):
             raise BadRequest(
                 "messages must hold at least one message", param="messages", code="invalid_value"
             )
-        return Call(found, model or "", bool(stream))
+        return Call(found, model_of(found), stream_of(found))
 
     def amend(self, call: Call, settings: Settings) -> None:  # noqa: D102
-        if settings.model != call.model:
-            call.model = settings.model
-            set_member(call, "model", settings.model)
+        set_model(call, settings.model)
         if settings.system_prompt:
             first = dumps({"role": "system", "content": settings.system_prompt})
             call.members["messages"] = Raw(b"[" + first + b"," + bytes(call.members["messages"])[1:])
@@ -173,7 +169,7 @@ def _answer(message: Message) -> dict[str, Any]:
             case Audio():
                 answer["audio"] = {"data": part.data, "format": part.format}
             case Text(signature=str(signature)):
-                answer["extra_content"] = {"google": {"thought_signature": signature}}
+                answer |= extra_content(signature)
             case Opaque(dialect=OpenAIChat.name, block={"audio": audio}):
                 answer["audio"] = audio
     return answer
@@ -185,7 +181,7 @@ def _call(call: ToolCall) -> dict[str, Any]:
     function = {"name": call.name, "arguments": call.arguments or "{}"}
     built: dict[str, Any] = {"id": call.id, "type": "function", "function": function}
     if call.signature:
-        built["extra_content"] = {"google": {"thought_signature": call.signature}}
+        built |= extra_content(call.signature)
     return built
 
 
@@ -324,7 +320,7 @@ def _delta(written: _Written, chunk: Chunk) -> dict[str, Any]:
         case Audio() as audio:
             delta["audio"] = {"data": audio.data, "format": audio.format}
         case Text(signature=str(signature)):
-            delta["extra_content"] = {"google": {"thought_signature": signature}}
+            delta |= extra_content(signature)
     return delta
 
 
@@ -350,7 +346,7 @@ def _call_piece(written: _Written, piece: ToolCallDelta) -> dict[str, Any]:
         return {"index": piece.index, kind: function}
     built = {"index": piece.index, "id": piece.id, "type": kind, kind: {"name": piece.name or "", **function}}
     if piece.signature:
-        built["extra_content"] = {"google": {"thought_signature": piece.signature}}
+        built |= extra_content(piece.signature)
     return built
 
 

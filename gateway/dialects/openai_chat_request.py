@@ -6,11 +6,9 @@ taken back, and `reasoning` and `thinking` as other gateways take them.
 
 from __future__ import annotations
 
-import re
-from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
-from urllib.parse import unquote, unquote_to_bytes
 
 from gateway.chat import (
     Audio,
@@ -32,17 +30,13 @@ from gateway.chat import (
     ToolCall,
     ToolChoice,
 )
-from gateway.dialects.base import Call, Fields, member
+from gateway.dialects.base import Call, Fields, decoded
+from gateway.dialects.data_url import data_url, image_of
+from gateway.dialects.extra_content import signature_in
 from gateway.errors import BadRequest, UnsupportedParameter
 
 DIALECT = "openai-chat"
-ROLES: dict[str, Role] = {
-    "system": "system",
-    "developer": "developer",
-    "user": "user",
-    "assistant": "assistant",
-    "tool": "tool",
-}
+ROLES: tuple[Role, ...] = ("system", "developer", "user", "assistant", "tool")
 EFFORTS: tuple[Effort, ...] = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 ORIGINS = {
     "anthropic": "anthropic-claude-v1",
@@ -51,14 +45,11 @@ ORIGINS = {
 }
 """Where a signed thought came from -> the `format` of its `reasoning_details`, as OpenRouter names them."""
 
-_DATA_URL = re.compile(r"data:([^;,]*)(?:;[^,]*?)??(;base64)?,", re.IGNORECASE)
-
 
 def read(call: Call) -> ChatRequest:
     """A call's members as a request. Raises `BadRequest` naming the member that is wrong."""
-    body = Fields({name: member(call.members, name) for name in call.members})
-    for name in ("model", "stream"):
-        body.get(name)
+    body = Fields(decoded(call.members))
+    body.skip("model", "stream")
     for name in ("functions", "function_call"):
         if body.get(name):  # the form before `tools`, with answers of a shape of its own
             raise UnsupportedParameter(f"{name} is not supported for this backend: use tools", param=name)
@@ -94,17 +85,15 @@ def read(call: Call) -> ChatRequest:
 
 
 def _message(item: Fields) -> Message:
-    name = item.required_text("role")
-    if name not in ROLES:
-        raise item.wrong("role", "one of " + ", ".join(ROLES))
-    role = ROLES[name]
+    if (role := item.choice("role", ROLES)) is None:
+        raise item.missing("role")
     if role == "assistant":
         parts = (*_thoughts(item), *_content(item), *_rest_of_answer(item), *_tool_calls(item))
         return Message(role, parts, name=item.text("name"))
     if role == "tool":
         return Message(role, tuple(_content(item)), tool_call_id=item.required_text("tool_call_id"))
     if item.get("content") is None:
-        raise BadRequest(f"{item.path('content')} is required", param=item.path("content"))
+        raise item.missing("content")
     return Message(
         role, tuple(_content(item)), name=item.text("name"), cache_control=item.object("cache_control")
     )
@@ -154,9 +143,7 @@ def _image(part: Fields, cache: Json | None) -> Image:
         if found is None:
             raise part.wrong("image_url", "an object with url")
         url, detail = found.required_text("url"), found.text("detail")
-    if (data := data_url(url)) is not None:
-        return Image(data=data[1], media_type=data[0] or "image/png", detail=detail, cache_control=cache)
-    return Image(url=url, detail=detail, cache_control=cache)
+    return replace(image_of(url), detail=detail, cache_control=cache)
 
 
 def _file(part: Fields, cache: Json | None) -> File:
@@ -176,30 +163,9 @@ def _file(part: Fields, cache: Json | None) -> File:
     return File(data, "application/pdf", filename=name, cache_control=cache)
 
 
-def data_url(url: str) -> tuple[str, str] | None:
-    """Media type and base64 data of a data URL (RFC 2397); None for another URL.
-
-    Without `;base64` the data is percent-encoded; with it, its `+`, `/` and `=` may be.
-    """
-    found = _DATA_URL.match(url)
-    if found is None:
-        return None
-    data = url[found.end() :]
-    if not found[2]:
-        octets = unquote_to_bytes(data.encode("utf-8", "surrogatepass"))
-        return found[1].lower() or "text/plain", b64encode(octets).decode()
-    return found[1].lower(), unquote(data) if "%" in data else data
-
-
-def _google_signature(item: Fields) -> str | None:
-    held = (item.object("extra_content") or {}).get("google")
-    found = held.get("thought_signature") if isinstance(held, dict) else None
-    return found if isinstance(found, str) else None
-
-
 def _rest_of_answer(item: Fields) -> Iterator[Part]:
     """What an earlier answer held beside its content: Gemini's signature of its text, and a refusal."""
-    if signature := _google_signature(item):
+    if signature := signature_in(item):
         yield Text("", signature=signature)
     if refusal := item.text("refusal"):
         yield Refusal(refusal)
@@ -218,7 +184,7 @@ def _tool_calls(item: Fields) -> Iterator[Part]:
             id_,
             function.required_text("name"),
             function.text("arguments") or "{}",
-            signature=_google_signature(call),
+            signature=signature_in(call),
         )
 
 
@@ -321,10 +287,10 @@ def _stop(body: Fields) -> tuple[str, ...]:
 
 def _reasoning(body: Fields) -> Reasoning | None:
     """`reasoning_effort`; or `reasoning` as OpenRouter takes it, `thinking` as Anthropic's layers do."""
-    effort = effort_of(body, "reasoning_effort")
+    effort = body.choice("reasoning_effort", EFFORTS)
     budget, visible = None, None
     if held := body.fields("reasoning"):
-        effort = effort or effort_of(held, "effort")
+        effort = effort or held.choice("effort", EFFORTS)
         budget = held.integer("max_tokens")
         visible = None if held.flag("exclude") is None else not held.flag("exclude")
     elif held := body.fields("thinking"):
@@ -335,14 +301,3 @@ def _reasoning(body: Fields) -> Reasoning | None:
     if effort is None and budget is None and visible is None:
         return None
     return Reasoning(effort, budget, visible)
-
-
-def effort_of(held: Fields, name: str) -> Effort | None:
-    """An effort by its name. Raises `BadRequest` for one that there is none of."""
-    found = held.text(name)
-    if found is None:
-        return None
-    for effort in EFFORTS:
-        if found == effort:
-            return effort
-    raise held.wrong(name, "one of " + ", ".join(EFFORTS))

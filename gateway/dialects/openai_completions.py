@@ -32,8 +32,11 @@ from gateway.dialects.base import (
     Writer,
     lower_limit,
     member,
+    model_of,
     open_body,
     set_member,
+    set_model,
+    stream_of,
 )
 from gateway.dialects.errors import OpenAIErrors
 from gateway.dialects.openai_chat import LIMITS, OPENAI_CHAT, usage_object
@@ -66,18 +69,11 @@ class OpenAICompletions(OpenAIErrors):
 
     def open(self, body: bytes) -> Call:  # noqa: D102 - the protocol says it
         found = open_body(body)
-        model, stream = member(found, "model"), member(found, "stream")
-        if model is not None and not isinstance(model, str):
-            raise BadRequest("model must be a string", param="model", code="invalid_value")
-        if stream is not None and not isinstance(stream, bool):
-            raise BadRequest("stream must be true or false", param="stream", code="invalid_value")
-        return PromptCall(found, model or "", bool(stream), as_came=dict(found))
+        return PromptCall(found, model_of(found), stream_of(found), as_came=dict(found))
 
     def amend(self, call: Call, settings: Settings) -> None:
         """A model that completes a text has no system prompt: it begins the text."""
-        if settings.model != call.model:
-            call.model = settings.model
-            set_member(call, "model", settings.model)
+        set_model(call, settings.model)
         if settings.system_prompt:
             cast(PromptCall, call).system_prompt = settings.system_prompt
             set_member(call, "prompt", _begun(member(call.members, "prompt"), settings.system_prompt))

@@ -12,7 +12,17 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway.dialects.base import Call, EmbeddingDialect, Fields, Settings, member, open_body, set_member
+from gateway.dialects.base import (
+    Call,
+    EmbeddingDialect,
+    Fields,
+    Settings,
+    decoded,
+    member,
+    model_of,
+    open_body,
+    set_model,
+)
 from gateway.dialects.errors import OpenAIErrors
 from gateway.embeddings import EmbeddingReply, EmbeddingRequest
 from gateway.errors import BadRequest
@@ -27,24 +37,19 @@ class OpenAIEmbeddings(OpenAIErrors):
 
     def open(self, body: bytes) -> Call:  # noqa: D102 - the protocol says it
         found = open_body(body)
-        model = member(found, "model")
-        if model is not None and not isinstance(model, str):
-            raise BadRequest("model must be a string", param="model", code="invalid_value")
         if bytes(found.get("input", b"null"))[:1] not in (b'"', b"["):
             raise BadRequest(
                 "input is required, as a string or an array", param="input", code="invalid_value"
             )
-        return Call(found, model or "")
+        return Call(found, model_of(found))
 
     def amend(self, call: Call, settings: Settings) -> None:
         """The model. A system prompt and a limit of the output mean nothing here."""
-        if settings.model != call.model:
-            call.model = settings.model
-            set_member(call, "model", settings.model)
+        set_model(call, settings.model)
 
     def read(self, call: Call) -> EmbeddingRequest:  # noqa: D102
-        body = Fields({name: member(call.members, name) for name in call.members})
-        body.get("model")
+        body = Fields(decoded(call.members))
+        body.skip("model")
         _wants_base64(body)
         return EmbeddingRequest(
             model=call.model,

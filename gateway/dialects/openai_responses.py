@@ -6,22 +6,12 @@ and its reasoning always carries what the backend wants back, so that the next r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from gateway import sse
-from gateway.chat import (
-    ChatReply,
-    ChatRequest,
-    Choice,
-    Chunk,
-    Refusal,
-    Text,
-    Thinking,
-    ToolCall,
-    ToolCallDelta,
-    Usage,
-)
+from gateway.chat import ChatReply, ChatRequest, Usage
+from gateway.dialects.answers import chunks
 from gateway.dialects.base import (
     Call,
     CountDialect,
@@ -31,10 +21,13 @@ from gateway.dialects.base import (
     Writer,
     lower_limit,
     member,
+    model_of,
     open_body,
     set_member,
+    set_model,
+    stream_of,
 )
-from gateway.dialects.errors import OpenAIErrors, error_object
+from gateway.dialects.errors import OpenAIErrors
 from gateway.dialects.free_text import unpacked, unpacking
 from gateway.dialects.openai_responses_items import Answer, Namespaces
 from gateway.dialects.openai_responses_output import Output
@@ -88,25 +81,13 @@ class _Responses(OpenAIErrors):
         """The HTTP status: 400 for an unknown model, as at OpenAI: Codex tries again after a 404."""
         return 400 if error.code == "model_not_found" else error.status
 
-    def error(self, error: GatewayError, request_id: str) -> bytes:
-        """The body of an error answer; parameters have their names in this API."""
-        shown = error_object(error)
-        return dumps({"error": {**shown, "param": SPELLING.get(shown["param"], shown["param"])}})
-
     def open(self, body: bytes) -> Call:
         found = open_body(body)
-        model, stream = member(found, "model"), member(found, "stream")
-        if model is not None and not isinstance(model, str):
-            raise BadRequest("model must be a string", param="model", code="invalid_value")
-        if stream is not None and not isinstance(stream, bool):
-            raise BadRequest("stream must be true or false", param="stream", code="invalid_value")
         self._instructions = found.get("instructions")
-        return Call(found, model or "", bool(stream))
+        return Call(found, model_of(found), stream_of(found))
 
     def amend(self, call: Call, settings: Settings) -> None:
-        if settings.model != call.model:
-            call.model = settings.model
-            set_member(call, "model", settings.model)
+        set_model(call, settings.model)
         if settings.system_prompt:
             own = member(call.members, "instructions")
             if own is not None and not isinstance(own, str):
@@ -139,7 +120,7 @@ class OpenAIResponses(_Responses):
     def reply(self, call: Call, request: ChatRequest, reply: ChatReply, stamp: Stamp) -> bytes:  # noqa: D102
         output = Output(Answer(stamp.id, self._namespaces))
         choice = unpacked(reply, request).choices[0]
-        for chunk in _chunks(choice):
+        for chunk in chunks(choice):
             for _event in output.add(chunk):
                 pass
         status, details = ending(choice.finish_reason)
@@ -249,31 +230,6 @@ def _usage(usage: Usage) -> dict[str, Any]:
         "output_tokens_details": {**usage.output_details, "reasoning_tokens": usage.reasoning_tokens},
         "total_tokens": usage.total_tokens,
     }
-
-
-def _chunks(choice: Choice) -> Iterator[Chunk]:
-    """A whole answer as the chunks that it would have come in."""
-    calls, logprobs = 0, choice.logprobs
-    for part in choice.message.parts:
-        match part:
-            case Text():
-                yield Chunk(text=part.text, annotations=part.annotations, logprobs=logprobs)
-                logprobs = None  # they are not told apart by part
-                if part.signature:
-                    yield Chunk(part=Text("", signature=part.signature))
-            case Refusal():
-                yield Chunk(refusal=part.text)
-            case Thinking():
-                yield Chunk(reasoning=part.text, thinking=part)
-            case ToolCall():
-                yield Chunk(tool_call=_delta(calls, part))
-                calls += 1
-            case _:
-                yield Chunk(part=part)
-
-
-def _delta(index: int, call: ToolCall) -> ToolCallDelta:
-    return ToolCallDelta(index, call.id, call.name, call.arguments, call.custom, call.signature)
 
 
 _: tuple[type[Dialect], type[CountDialect]] = OpenAIResponses, OpenAIResponsesCount

@@ -8,24 +8,20 @@ tools left behind means nothing to another backend, and is named as dropped; an 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from gateway.chat import Audio, File, Image, Json, Message, Part, Refusal, Role, Text, Thinking, ToolCall
 from gateway.dialects.base import Fields
-from gateway.dialects.openai_chat_request import data_url
+from gateway.dialects.data_url import data_url, image_of
+from gateway.dialects.extra_content import signature_in
 from gateway.dialects.sealed import Seal, unseal
 from gateway.errors import BadRequest, UnsupportedParameter
 
 OWN_IMAGE = "ig_gateway_"
 """How the ids of pictures begin that this gateway's backends made: those go back, OpenAI's own do not."""
 
-ROLES: Mapping[str, Role] = {
-    "user": "user",
-    "assistant": "assistant",
-    "system": "system",
-    "developer": "developer",
-}
+ROLES: tuple[Role, ...] = ("user", "assistant", "system", "developer")
 LEFT_OUT = frozenset(
     "web_search_call file_search_call code_interpreter_call image_generation_call computer_call "
     "computer_call_output shell_call shell_call_output local_shell_call local_shell_call_output "
@@ -85,19 +81,18 @@ class Conversation:
         self._signature = None
 
     def _message(self, item: Fields) -> None:
-        role = item.required_text("role")
-        if role not in ROLES:
-            raise item.wrong("role", "one of " + ", ".join(ROLES))
+        if (role := item.choice("role", ROLES)) is None:
+            raise item.missing("role")
         if role == "assistant":
             self._said += self._parts(item, "content")
             return
         self.finish()
-        self.messages.append(Message(ROLES[role], tuple(self._parts(item, "content"))))
+        self.messages.append(Message(role, tuple(self._parts(item, "content"))))
 
     def _parts(self, item: Fields, name: str) -> Iterator[Part]:
         content = item.get(name)
         if content is None:
-            raise BadRequest(f"{item.path(name)} is required", param=item.path(name))
+            raise item.missing(name)
         if isinstance(content, str):
             yield Text(content)
         elif isinstance(content, list):
@@ -112,7 +107,7 @@ class Conversation:
                 yield Text(part.required_text("text"), cache_control=_breakpoint(part))
             case "output_text":
                 yield Text(part.required_text("text"))
-                if signature := _google_signature(part):
+                if signature := signature_in(part):
                     yield Text("", signature=signature)
             case "refusal":
                 yield Refusal(part.required_text("refusal"))
@@ -153,10 +148,8 @@ class Conversation:
         match unseal(encrypted) if encrypted else None:
             case Seal("call", _, payload):
                 self._signature = payload
-            case Seal("redacted", origin, payload):
-                self._said.append(Thinking(redacted=payload, origin=origin))
-            case Seal("thought", origin, payload):
-                self._said.append(Thinking(text, payload or None, origin=origin))
+            case Seal() as sealed:
+                self._said.append(sealed.thought(text))
             case _:
                 if text:
                     self._said.append(Thinking(text))
@@ -215,21 +208,13 @@ def _breakpoint(part: Fields) -> Json | None:
     return part.object("cache_control")
 
 
-def _google_signature(part: Fields) -> str | None:
-    held = (part.object("extra_content") or {}).get("google")
-    found = held.get("thought_signature") if isinstance(held, dict) else None
-    return found if isinstance(found, str) else None
-
-
 def _image(part: Fields) -> Image:
     url, detail, cache = part.text("image_url"), part.text("detail"), _breakpoint(part)
     if url is None:
         if (file_id := part.text("file_id")) is None:
             raise BadRequest(f"{part.path('image_url')} or file_id is required", param=part.path("image_url"))
         return Image(file_id=file_id, detail=detail, cache_control=cache)
-    if (split := data_url(url)) is not None:
-        return Image(data=split[1], media_type=split[0] or "image/png", detail=detail, cache_control=cache)
-    return Image(url=url, detail=detail, cache_control=cache)
+    return replace(image_of(url), detail=detail, cache_control=cache)
 
 
 def _file(part: Fields) -> File:

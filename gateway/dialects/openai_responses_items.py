@@ -11,7 +11,8 @@ from functools import partial
 from typing import Any
 
 from gateway.chat import Json, ToolCallDelta
-from gateway.jsonio import loads
+from gateway.dialects.answers import is_object
+from gateway.dialects.extra_content import extra_content
 
 Event = dict[str, Any]
 """An event without its number. It shows its item as that is just now: use it before asking for the next."""
@@ -71,7 +72,7 @@ class Item:
         yield {"type": "response.output_item.done", "output_index": self.index, "item": self.shown}
 
 
-class Message(Item):
+class MessageItem(Item):
     """What is said aloud: parts of text and refusal, one after the other."""
 
     def __init__(self, answer: Answer) -> None:
@@ -107,7 +108,7 @@ class Message(Item):
     def sign(self, signature: str) -> Iterator[Event]:
         """Gemini's signature of the text, where Google's own compatible layer puts it."""
         yield from self.text("")
-        self._content[-1]["extra_content"] = {"google": {"thought_signature": signature}}
+        self._content[-1] |= extra_content(signature)
 
     def end(self, status: str = "completed") -> Iterator[Event]:
         """The events that end it, and the part that is open."""
@@ -148,7 +149,7 @@ class Message(Item):
         self._kind, self._pieces, self._logprobs = "", [], []
 
 
-class Reasoning(Item):
+class ReasoningItem(Item):
     """A block of thought. It is shown as a summary: that is what Codex and most others show to people."""
 
     def __init__(self, answer: Answer) -> None:
@@ -174,7 +175,7 @@ class Reasoning(Item):
         yield from super().end(status)
 
 
-class Call(Item):
+class ToolCallItem(Item):
     """A call of one of the client's tools: of a function, or of a tool that takes free text."""
 
     def __init__(self, answer: Answer, piece: ToolCallDelta) -> None:
@@ -196,10 +197,7 @@ class Call(Item):
     @property
     def whole(self) -> bool:
         """Whether its arguments are sure to be all there. Free text never is."""
-        try:
-            return not self._custom and isinstance(loads("".join(self._pieces)), dict)
-        except ValueError:
-            return False
+        return not self._custom and is_object("".join(self._pieces))
 
     def end(self, status: str = "completed") -> Iterator[Event]:
         """The events that end it, with all of its arguments."""

@@ -5,12 +5,21 @@ A new item begins where something else is said than before; calls may be told si
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from gateway.chat import Audio, Chunk, Image, Json, Opaque, Text, Thinking, ToolCallDelta
+from gateway.dialects.answers import flat
+from gateway.dialects.data_url import inlined
 from gateway.dialects.openai_responses_input import OWN_IMAGE
-from gateway.dialects.openai_responses_items import Answer, Call, Event, Item, Message, Reasoning
+from gateway.dialects.openai_responses_items import (
+    Answer,
+    Event,
+    Item,
+    MessageItem,
+    ReasoningItem,
+    ToolCallItem,
+)
 from gateway.dialects.openai_responses_request import DIALECT
 from gateway.dialects.sealed import Seal, seal
 
@@ -20,8 +29,8 @@ class Output:
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
-        self._open: Message | Reasoning | None = None
-        self._calls: dict[int, Call] = {}  # by their number in the answer
+        self._open: MessageItem | ReasoningItem | None = None
+        self._calls: dict[int, ToolCallItem] = {}  # by their number in the answer
 
     @property
     def items(self) -> list[dict[str, Any]]:
@@ -54,7 +63,7 @@ class Output:
         items = [*self._calls.values(), *([self._open] if self._open else [])]
         for item in sorted(items, key=lambda item: item.index):
             if item.open:
-                cut = item.index == last and not (isinstance(item, Call) and item.whole)
+                cut = item.index == last and not (isinstance(item, ToolCallItem) and item.whole)
                 yield from item.end(status if cut else "completed")
         self._open = None
 
@@ -67,29 +76,29 @@ class Output:
             if call.open and call.whole:
                 yield from call.end()
 
-    def _message(self) -> Generator[Event, None, Message]:
+    def _message(self) -> Generator[Event, None, MessageItem]:
         """The message that is being said."""
-        if not isinstance(self._open, Message):
+        if not isinstance(self._open, MessageItem):
             yield from self._begin()
-            self._open = Message(self._answer)
+            self._open = MessageItem(self._answer)
             yield self._open.added()
         return self._open
 
     def _think(self, piece: str) -> Iterator[Event]:
-        if not isinstance(self._open, Reasoning):
+        if not isinstance(self._open, ReasoningItem):
             yield from self._begin()
-            self._open = Reasoning(self._answer)
+            self._open = ReasoningItem(self._answer)
             yield self._open.added()
         yield from self._open.text(piece)
 
     def _end_thought(self, thought: Thinking) -> Iterator[Event]:
         """End a block of thought; what its provider wants back goes along with it."""
-        sealed = _sealed(thought)
-        if not isinstance(self._open, Reasoning):
+        sealed = Seal.of(thought)
+        if not isinstance(self._open, ReasoningItem):
             if sealed is None:
                 return
             yield from self._begin()
-            self._open = Reasoning(self._answer)
+            self._open = ReasoningItem(self._answer)
             yield self._open.added()
         if sealed is not None:
             self._open.shown["encrypted_content"] = seal(sealed)
@@ -101,23 +110,21 @@ class Output:
             yield from self._begin()
             if piece.signature:
                 yield from self._signed(piece.signature)
-            call = self._calls[piece.index] = Call(self._answer, piece)
+            call = self._calls[piece.index] = ToolCallItem(self._answer, piece)
             yield call.added()
         yield from call.more(piece.arguments)
 
     def _signed(self, signature: str) -> Iterator[Event]:
         """The signature of the call that follows, in an item that clients send back."""
-        item = Reasoning(self._answer)
+        item = ReasoningItem(self._answer)
         yield item.added()
         item.shown["encrypted_content"] = seal(Seal("call", "gemini", signature))
         yield from item.end()
 
     def _annotate(self, annotation: Json) -> Iterator[Event]:
         """A citation, flat, in the part that it speaks of; its places count from where that begins."""
-        kind = annotation.get("type")
-        held = annotation.get(kind) if isinstance(kind, str) else None
-        flat: dict[str, Any] = {"type": kind, **held} if isinstance(held, Mapping) else dict(annotation)
-        start = flat.get("start_index")
+        held = flat(annotation)
+        start = held.get("start_index")
         if not self._answer.texts:
             message = yield from self._message()
             yield from message.text("")
@@ -125,11 +132,11 @@ class Output:
         if isinstance(start, int):
             place = next((text for text in reversed(self._answer.texts) if text.start <= start), place)
         for name in ("start_index", "end_index"):
-            if isinstance(flat.get(name), int):
-                flat[name] = max(0, flat[name] - place.start)
+            if isinstance(held.get(name), int):
+                held[name] = max(0, held[name] - place.start)
         known = place.part["annotations"]
-        known.append(flat)
-        yield place.event("output_text.annotation.added", annotation_index=len(known) - 1, annotation=flat)
+        known.append(held)
+        yield place.event("output_text.annotation.added", annotation_index=len(known) - 1, annotation=held)
 
     def _part(self, chunk: Chunk) -> Iterator[Event]:
         match chunk.part:
@@ -156,18 +163,11 @@ class Output:
         yield from self._begin()
         item = Item(self._answer, OWN_IMAGE.rstrip("_"), {"type": "image_generation_call", "result": None})
         yield item.added()
-        head, comma, data = (image.url or "").partition(";base64,")
-        media_type = image.media_type or head.removeprefix("data:")
-        item.shown["result"] = image.data or (data if comma else image.url)
-        item.shown["output_format"] = media_type.removeprefix("image/") if image.data or comma else None
+        held = inlined(image)
+        item.shown["result"] = held.data or held.url
+        item.shown["output_format"] = (held.media_type or "").removeprefix("image/") if held.data else None
         yield item.event("image_generation_call.completed")
         yield from item.end()
-
-
-def _sealed(thought: Thinking) -> Seal | None:
-    if thought.redacted:
-        return Seal("redacted", thought.origin, thought.redacted)
-    return Seal("thought", thought.origin, thought.signature) if thought.signature else None
 
 
 def _logprobs(held: Json | None) -> list[Json]:

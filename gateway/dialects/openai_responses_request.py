@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway.chat import ChatRequest, Message, Opaque, Reasoning, ResponseFormat, Text, Tool, ToolChoice
-from gateway.dialects.base import Call, Fields, member
-from gateway.dialects.openai_chat_request import effort_of
+from gateway.dialects.base import Call, Fields, decoded
+from gateway.dialects.openai_chat_request import EFFORTS
 from gateway.dialects.openai_responses_input import Conversation, flat_name
 from gateway.dialects.openai_responses_items import Namespaces
 from gateway.errors import BadRequest, UnsupportedParameter
@@ -30,10 +30,7 @@ _ELSEWHERE = {
 }
 """Members of Chat Completions -> where this API has them. Beside their own they would be two of a kind."""
 
-_DROPPED = (
-    *("access_programs", "background_options", "client_metadata", "context_management", "image"),
-    "personality",
-)
+_DROPPED = ("access_programs background_options client_metadata context_management image personality").split()
 """Members that only OpenAI's own servers make anything of."""
 _IDLE = ("model", "stream", "stream_options", "max_tool_calls")
 """Members that are read elsewhere, or concern only what is dropped anyway: padding, calls of hosted tools."""
@@ -44,18 +41,17 @@ def read(call: Call) -> tuple[ChatRequest, Namespaces]:
 
     Raises `BadRequest` naming the member that is wrong, `UnsupportedParameter` for what needs stored state.
     """
-    body = Fields({name: member(call.members, name) for name in call.members})
-    for name in _IDLE:
-        body.get(name)
+    body = Fields(decoded(call.members))
+    body.skip(*_IDLE)
     _refuse(body)
-    talk = _conversation(body)
+    conversation = _conversation(body)
     namespaces: dict[str, tuple[str, str]] = {}
     tools: dict[str, Tool] = {}
-    for item in (*body.items("tools"), *talk.tools):
+    for item in (*body.items("tools"), *conversation.tools):
         for tool in _tools(item, namespaces):
             tools.setdefault(tool.name, tool)
     choice, passed_over = _tool_choice(body)
-    dropped = [*talk.dropped, *passed_over, *_drop(body)]
+    dropped = [*conversation.dropped, *passed_over, *_drop(body)]
     reasoning, unknown = _reasoning(body)
     logprobs, others = _include(body)
     most_likely = body.integer("top_logprobs")
@@ -64,7 +60,7 @@ def read(call: Call) -> tuple[ChatRequest, Namespaces]:
     verbosity = text.text("verbosity") if text else None
     request = ChatRequest(
         model=call.model,
-        messages=tuple(talk.messages),
+        messages=tuple(conversation.messages),
         stream=call.stream,
         include_usage=True,
         tools=tuple(tools.values()),
@@ -117,21 +113,21 @@ def _drop(body: Fields) -> Iterator[str]:
 
 
 def _conversation(body: Fields) -> Conversation:
-    talk = Conversation()
+    conversation = Conversation()
     instructions, said = body.text("instructions"), body.get("input")
     if instructions:
-        talk.messages.append(Message("system", (Text(instructions),)))
+        conversation.messages.append(Message("system", (Text(instructions),)))
     if isinstance(said, str):
-        talk.messages.append(Message("user", (Text(said),)))
+        conversation.messages.append(Message("user", (Text(said),)))
     elif isinstance(said, list):
         for item in body.items("input"):
-            talk.add(item)
-        talk.finish()
+            conversation.add(item)
+        conversation.finish()
     elif said is not None:
         raise body.wrong("input", "a string or an array of items")
-    if not talk.messages:
+    if not conversation.messages:
         raise BadRequest("input is required, and must say something", param="input")
-    return talk
+    return conversation
 
 
 def _tools(item: Fields, namespaces: dict[str, tuple[str, str]]) -> Iterator[Tool]:
@@ -235,7 +231,7 @@ def _reasoning(body: Fields) -> tuple[Reasoning | None, tuple[str, ...]]:
     if held is None:
         return None, ()
     summary = held.text("summary") or held.text("generate_summary")
-    wanted, visible = effort_of(held, "effort"), True if summary and summary != "none" else None
+    wanted, visible = held.choice("effort", EFFORTS), True if summary and summary != "none" else None
     unknown = tuple(f"reasoning.{name}" for name, value in held.rest().items() if value != "auto")
     return (Reasoning(wanted, visible=visible) if wanted or visible else None), unknown
 

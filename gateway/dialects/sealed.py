@@ -13,8 +13,11 @@ import binascii
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway.chat import Thinking
+
 _MARK = b"gw1:"
-_BEGINS = "Z3cxO"  # the mark in base64, as far as it does not depend on what follows
+SEAL_BEGINS = "Z3cxO"
+"""The mark in base64, as far as it does not depend on what follows."""
 
 Kind = Literal["thought", "redacted", "call"]
 """A thought's signature, a thought's redacted data, or the signature of the tool call that follows."""
@@ -28,6 +31,19 @@ class Seal:
     origin: str
     payload: str = ""
 
+    @classmethod
+    def of(cls, thought: Thinking) -> Seal | None:
+        """What must come back with a thought, None if nothing must."""
+        if thought.redacted:
+            return cls("redacted", thought.origin, thought.redacted)
+        return cls("thought", thought.origin, thought.signature) if thought.signature else None
+
+    def thought(self, text: str = "") -> Thinking:
+        """The thought that was sealed; its text went beside."""
+        if self.kind == "redacted":
+            return Thinking(text, redacted=self.payload, origin=self.origin)
+        return Thinking(text, self.payload or None, origin=self.origin)
+
 
 def seal(sealed: Seal) -> str:
     """The text to carry, standard base64."""
@@ -37,7 +53,7 @@ def seal(sealed: Seal) -> str:
 
 def is_sealed(text: str) -> bool:
     """Whether `seal` made this text, or something that begins like it."""
-    return text.startswith(_BEGINS)
+    return text.startswith(SEAL_BEGINS)
 
 
 def unseal(text: str) -> Seal | None:

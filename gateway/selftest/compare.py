@@ -150,9 +150,9 @@ def changed(wanted: Asked, found: Asked, dropped: Collection[str]) -> Iterator[s
                 yield f"{role}: {_blankless(turn.text)[:60]!r} is not there"
     narrowed = wanted.settings.get("tool_choice") not in (None, "auto", "required")
     tools = {tool.get("name") for tool in found.tools}
-    lost = [name for tool in wanted.tools if (name := tool.get("name")) not in tools]
-    if lost and not narrowed and not _known("tools", dropped):
-        yield f"tools: {', '.join(map(str, lost))} not there"
+    missing = [name for tool in wanted.tools if (name := tool.get("name")) not in tools]
+    if missing and not narrowed and not _known("tools", dropped):
+        yield f"tools: {', '.join(map(str, missing))} not there"
 
 
 def _blankless(text: str) -> str:

@@ -240,7 +240,8 @@ def _tools(body: dict[str, Any], model: str) -> None:
 
 def _schema(schema: Any, where: str) -> None:
     """Google's own kind of schema: a few words of OpenAPI's."""
-    for name in an(dict, schema, where):
+    schema = camel(an(dict, schema, where))
+    for name in schema:
         need(name in SCHEMA, f"Invalid JSON payload received. Unknown name \"{name}\" at '{where}'", where)
     need("type" in schema or "anyOf" in schema, f"{where}.type: must be specified", where)
     an(str, schema.get("type", ""), f"{where}.type")

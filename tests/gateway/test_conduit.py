@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,6 +27,7 @@ from gateway.conduit import Conduit, Relay, Translation, Way, note_reply
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import GatewayError, UpstreamError
 from gateway.providers.base import Provider, StreamReader, Target, UpstreamRequest
+from gateway.providers.compatible import OPENROUTER
 from gateway.providers.openai import OPENAI, OpenAI
 from gateway.secret import Secret
 from gateway.signatures import Signatures
@@ -493,3 +494,69 @@ def test_a_stream_that_broke_off_is_not_remembered() -> None:
     with pytest.raises(UpstreamError):
         close(first)
     assert "Thinking" not in translation(Canned(), signatures, messages=TURN).request.body.decode()
+
+
+# --- thoughts that a relayed client loses ---
+
+CALLED: dict[str, Any] = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+SIGNED = [
+    {"type": "reasoning.text", "text": "hm", "signature": "sig", "format": "anthropic-claude-v1", "index": 0},
+    {"type": "reasoning.encrypted", "data": "opaque", "index": 1},
+]
+ROUTED_TURN = [
+    {"role": "user", "content": "Weather?"},
+    {"role": "assistant", "content": None, "tool_calls": [CALLED]},
+    {"role": "tool", "tool_call_id": "a", "content": "sunny"},
+]
+
+
+def routed(signatures: Signatures, provider: OpenAI, client_id: int = 1, **members: Any) -> Relay:
+    body = {"model": "m", "messages": ROUTED_TURN[:1], **members}
+    call = OPENAI_CHAT.open(json.dumps(body).encode())
+    account = record()
+    account.client_id = client_id
+    way = Way(OPENAI_CHAT, provider, call, replace(TARGET, model="m"), account, signatures, ManualClock())
+    return Relay(way, provider)
+
+
+def answered(conduit: Relay, *, streamed: bool) -> None:
+    message = {"role": "assistant", "content": None, "reasoning_details": SIGNED, "tool_calls": [CALLED]}
+    if not streamed:
+        conduit.whole(json.dumps({"choices": [{"message": message, "finish_reason": "tool_calls"}]}).encode())
+        return
+    pieces = [{"reasoning_details": [detail]} for detail in SIGNED]
+    called = {"tool_calls": [{**CALLED, "index": 0}]}
+    stream = b"".join(chunk(delta) for delta in [*pieces, called]) + chunk({}, "tool_calls") + DONE
+    through(conduit, [stream])
+
+
+ROUTER = OpenAI("router", OPENROUTER)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_relayed_turn_gets_the_details_back_that_its_client_lost(streamed: bool) -> None:
+    signatures = Signatures(ManualClock())
+    answered(routed(signatures, ROUTER, stream=streamed), streamed=streamed)
+    sent = json.loads(routed(signatures, ROUTER, messages=ROUTED_TURN).request.body)["messages"]
+    assert sent[1].pop("reasoning_details") == SIGNED
+    assert sent == ROUTED_TURN
+
+
+@pytest.mark.parametrize(
+    ("provider", "client_id", "own"),
+    [(ROUTER, 2, []), (OPENAI, 1, []), (ROUTER, 1, [{"type": "reasoning.text", "text": "mine"}])],
+    ids=["another client's", "a server that needs none", "the client has them"],
+)
+def test_a_relayed_turn_stays_as_it_came(provider: OpenAI, client_id: int, own: list[Any]) -> None:
+    signatures = Signatures(ManualClock())
+    answered(routed(signatures, provider), streamed=False)
+    turn = [ROUTED_TURN[0], {**ROUTED_TURN[1], "reasoning_details": own}, ROUTED_TURN[2]]
+    sent = json.loads(routed(signatures, provider, client_id, messages=turn).request.body)
+    assert sent["messages"] == turn
+
+
+@pytest.mark.parametrize("odd", [["x"], [{"role": "assistant", "tool_calls": "x"}], [{"tool_calls": [1]}]])
+def test_a_relayed_turn_of_no_known_form_stays_as_it_came(odd: list[Any]) -> None:
+    signatures = Signatures(ManualClock())
+    answered(routed(signatures, ROUTER), streamed=False)
+    assert json.loads(routed(signatures, ROUTER, messages=odd).request.body)["messages"] == odd

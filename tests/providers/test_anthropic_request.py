@@ -458,8 +458,6 @@ def test_a_part_of_a_users_message(part: Part, block: dict[str, Any]) -> None:
         user(File("AAAA")),
         user(Opaque("openai-chat", {"type": "video_url"})),
         user(Thinking("aloud")),
-        said(Image(url="https://example.org/a.png")),
-        said(Audio("AAAA", "wav")),
     ],
 )
 def test_a_part_without_a_word_is_refused(message: Message) -> None:
@@ -795,7 +793,20 @@ def test_hosted_tools_are_anthropics_own_or_dropped() -> None:
     )
     assert [tool["name"] for tool in built(tools=tools)["tools"]] == ["web_search", "g"]
     assert built(tools=tools)["tools"][0] == search
-    assert dropped(tools=tools) == ("tools",)
+    assert dropped(tools=tools) == ("tools.web_search_preview",)
+
+
+def test_what_no_answer_here_can_hold_is_left_out_of_earlier_ones_and_named() -> None:
+    """The hosted tools and pictures of one provider in a conversation that moves to another."""
+    searched, drawn = Opaque("gemini", {"toolCall": {"id": "1"}}), Image(data="AAAA", media_type="image/png")
+    messages = (
+        Message("user", (Text("Hi"),)),
+        Message("assistant", (searched, Text("Hello"), drawn)),
+        Message("user", (Text("Again"),)),
+    )
+    body, lost = translate(ChatRequest("m", messages), "claude-sonnet-4-5")
+    assert body["messages"][1] == {"role": "assistant", "content": [{"type": "text", "text": "Hello"}]}
+    assert lost == ("messages.toolCall", "messages.image")
 
 
 def test_free_text_tools_are_functions_of_one_text() -> None:

@@ -447,11 +447,6 @@ def test_an_address_that_is_none_is_refused() -> None:
         COHERE.wire("openai-chat", target("http://a b"))
 
 
-def test_relayed_members_get_the_upstreams_name_of_the_model() -> None:
-    sent = WIRE.relay(members(b'{"model":"x","messages":[ ]}'), target(), stream=False, headers={})
-    assert sent.body == b'{"model":"command-a-03-2025","messages":[ ]}'
-
-
 def test_models_are_listed_natively_and_by_the_layer() -> None:
     assert COHERE.parse_models((DATA / "models.json").read_bytes()) == (
         ModelInfo("command-a-03-2025", owned_by="cohere"),

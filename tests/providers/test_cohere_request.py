@@ -154,7 +154,7 @@ def test_pictures_come_by_address_or_as_data() -> None:
         Opaque("openai-chat", {"type": "video_url"}),
     ],
 )
-@pytest.mark.parametrize("role", ["user", "assistant", "tool"])
+@pytest.mark.parametrize("role", ["user", "tool"])
 def test_what_it_cannot_take_is_refused(role: Any, part: Any) -> None:
     with pytest.raises(UnsupportedParameter, match="Cohere takes no") as caught:
         translate(ask(said(role, "Look", part, tool_call_id="c")), "m")
@@ -409,3 +409,11 @@ def test_a_request_is_not_changed_by_being_put_in_other_words() -> None:
     before = repr(request)
     translate(request, "m")
     assert repr(request) == before
+
+
+def test_what_no_answer_here_can_hold_is_left_out_of_earlier_ones_and_named() -> None:
+    """The hosted tools of one provider in a conversation that moves to another."""
+    searched = Opaque("gemini", {"toolCall": {"id": "1"}})
+    request = ask(said("user", "Hi"), said("assistant", searched, "Hello", Image(data="AAAA")))
+    assert sent(request)["messages"][1]["content"] == [{"type": "text", "text": "Hello"}]
+    assert dropped(request) == ("messages.toolCall", "messages.image")

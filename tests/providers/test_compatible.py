@@ -92,7 +92,8 @@ PARAMETERS: list[Case] = [
     ("perplexity", "sonar-reasoning-pro", effort("max"), effort("high"), EFFORT),
     ("perplexity", "sonar", {"search_domain_filter": ["x"], "return_images": True}, ..., ()),
     # xAI
-    ("xai", "grok-3", {"presence_penalty": 0, "stop": ["a"]}, {"stop": ["a"]}, ("presence_penalty",)),
+    ("xai", "grok-3", {"presence_penalty": 0.5, "stop": ["a"]}, {"stop": ["a"]}, ("presence_penalty",)),
+    ("xai", "grok-3", {"presence_penalty": 0, "frequency_penalty": 0}, {}, ()),
     ("xai", "grok-4", {"frequency_penalty": 1, "stop": ["a"]}, {}, ("frequency_penalty", "stop")),
     ("xai", "grok-4-fast-non-reasoning", {"stop": ["a"]}, ..., ()),
     ("xai", "grok-3-mini", effort("medium"), effort("low"), EFFORT),
@@ -148,7 +149,7 @@ HOSTED: list[Case] = [
     ("openrouter.ai", "anthropic/claude-sonnet-4.6",
      {"max_completion_tokens": 5, "transforms": [], "stop": ["a"]}, ..., ()),
     ("router.huggingface.co", "org/model:provider", LIMIT, {"max_tokens": 5}, ()),
-    (CEREBRAS, "llama-3.3-70b", {"presence_penalty": 1, "parallel_tool_calls": True}, {},
+    (CEREBRAS, "llama-3.3-70b", {"presence_penalty": 1, "parallel_tool_calls": False}, {},
      ("parallel_tool_calls", "presence_penalty")),
     (CEREBRAS, "gpt-oss-120b", effort("none"), effort("low"), EFFORT),
     (CEREBRAS, "zai-glm-4.7", effort("none"), ..., ()),

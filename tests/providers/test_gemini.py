@@ -387,6 +387,11 @@ def test_a_document_in_an_answer_is_kept_as_it_came() -> None:
     assert reply.choices[0].message.parts == (Opaque("gemini", part),)
 
 
+def test_what_stands_beside_text_does_not_hide_it() -> None:
+    reply = GEMINI.parse(ended("STOP", {"text": "Hi", "notKnownYet": {"x": 1}}))
+    assert reply.choices[0].message.parts == (Text("Hi"),)
+
+
 def test_counts_may_be_written_as_strings() -> None:
     counts = {"promptTokenCount": "5", "candidatesTokenCount": "18", "thoughtsTokenCount": None}
     body = {**json.loads(ended("STOP", WORDS)), "usageMetadata": counts}

@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 
 from gateway.errors import UpstreamError
-from gateway.providers.lenient import as_count, as_object, as_objects, as_text, glance, json_object
+from gateway.providers.lenient import (
+    as_count,
+    as_json_text,
+    as_list,
+    as_object,
+    as_objects,
+    as_seconds,
+    as_text,
+    as_vectors,
+    glance,
+    json_object,
+)
 
 
 @pytest.mark.parametrize(
@@ -46,3 +57,36 @@ def test_an_answer_that_is_no_object_is_an_error(body: bytes) -> None:
 def test_a_glance_leaves_the_heavy_member_as_it_came() -> None:
     found = glance(b'{"data":[1e999999, 1.50],"usage":{"n":1}}', "data")
     assert (bytes(found["data"]), found["usage"]) == (b"[1e999999, 1.50]", {"n": 1})
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (1_770_163_200, 1_770_163_200),
+        (1_770_163_200.7, 1_770_163_200),
+        ("2026-02-04T00:00:00Z", 1_770_163_200),
+        ("2026-02-04T00:00:00", 1_770_163_200),
+        ("2026-02-04T01:00:00.123456789+01:00", 1_770_163_200),
+        *((odd, None) for odd in ("soon", "", None, 0, -1, 1e12, float("nan"), [])),
+    ],
+)
+def test_a_moment_is_a_number_or_iso_8601(value: Any, seconds: int | None) -> None:
+    assert as_seconds(value) == seconds
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [('{"a": 1}', '{"a": 1}'), ({"a": 1}, '{"a":1}'), (None, ""), ("", ""), ([], "[]")]
+)
+def test_arguments_may_come_as_the_object_itself(value: Any, text: str) -> None:
+    assert as_json_text(value) == text
+
+
+@pytest.mark.parametrize("value", [None, [], {}, ["a"], [[1, "a"]], [[10**400]]])
+def test_embeddings_that_are_none_are_an_error(value: Any) -> None:
+    with pytest.raises(UpstreamError, match="embeddings"):
+        as_vectors(value)
+    assert as_vectors([[1, 0.5], [0, -1]]) == ([1, 0.5], [0, -1])
+
+
+def test_a_list_is_a_list_or_absent() -> None:
+    assert (as_list([1]), as_list({"a": 1}), as_list(None)) == ([1], [], [])

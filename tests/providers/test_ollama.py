@@ -304,12 +304,6 @@ def test_an_address_that_is_none_is_refused() -> None:
         OLLAMA.wire("openai-chat", target("http://[::1"))
 
 
-def test_relayed_members_get_the_upstreams_name_of_the_model() -> None:
-    sent = WIRE.relay(members(b'{"model":"x","messages":[ ]}'), NATIVE, stream=True, headers={})
-    assert sent.body == b'{"model":"qwen3:8b","messages":[ ]}'
-    assert (sent.stream, sent.framing) == (True, "lines")
-
-
 def test_models_are_listed_natively_and_under_v1() -> None:
     assert OLLAMA.parse_models((DATA / "models.json").read_bytes()) == (
         ModelInfo("qwen3:8b", 1746889608, "library"),

@@ -471,3 +471,11 @@ def test_a_request_is_not_changed_by_being_put_in_other_words() -> None:
     before = repr(request)
     translate(request, "m", 5)
     assert repr(request) == before
+
+
+def test_what_no_answer_here_can_hold_is_left_out_of_earlier_ones_and_named() -> None:
+    """The hosted tools of one provider in a conversation that moves to another."""
+    searched = Opaque("anthropic-messages", {"type": "server_tool_use"})
+    request = ask(user("Hi"), Message("assistant", (searched, Text("Hello"), Audio("AAAA", "mp3"))))
+    assert sent(request)["messages"][1] == {"role": "assistant", "content": "Hello"}
+    assert dropped(request) == ("messages.server_tool_use", "messages.audio")

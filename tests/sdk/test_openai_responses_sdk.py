@@ -15,6 +15,7 @@ from openai.lib.responses_tool_runner import AsyncRegisteredFunction, AsyncRespo
 from pydantic import BaseModel
 
 from tests.running import Running
+from tests.sdk.answers import Fail
 from tests.sdk.asking import (
     ALL,
     CALLS,
@@ -28,7 +29,7 @@ from tests.sdk.asking import (
     called,
     found,
 )
-from tests.sdk.strict_backends import COUNTED, KINDS, Cut, Fail
+from tests.sdk.strict_backends import COUNTED, KINDS, Cut
 from tests.sdk.wires import CACHED, IN, OUT, THOUGHT, Call, Say
 
 TRANSLATED = tuple(kind for kind in ALL if kind != "openai")
@@ -110,12 +111,17 @@ async def test_a_conversation_carries_pictures_and_documents(gateway: Running, k
             "content": [document, {"type": "input_text", "text": "And this?"}],
         },
     ]
-    async with asking(gateway, kind) as desk, client(desk) as sdk:
-        raw = await sdk.responses.with_raw_response.create(model=desk.model, input=talk)
+    own = {"system_prompt": "Speak plainly."}
+    async with asking(gateway, kind, **own) as desk, client(desk) as sdk:
+        raw = await sdk.responses.with_raw_response.create(
+            model=desk.model, input=talk, instructions="Be brief."
+        )
     assert raw.parse().output_text == TEXT
     assert "x-gateway-dropped-params" not in raw.headers
     places = [desk.sent.index(said) for said in ("What is this?", PNG64, "A red point.", PDF64, "And this?")]
-    assert places == sorted(places) and "Be exact." in desk.sent
+    assert places == sorted(places)
+    assert desk.sent.index("Speak plainly.") < desk.sent.index("Be brief.")
+    assert "Be exact." in desk.sent
 
 
 # --- tools and thoughts ---
@@ -328,7 +334,7 @@ async def test_what_needs_a_memory_is_refused(gateway: Running, kind: str) -> No
             ({"prompt": {"id": "pmpt_1"}}, "unsupported_parameter"),
         ):
             with pytest.raises(openai.BadRequestError) as caught:
-                await sdk.responses.create(model=desk.model, input="Hello", **asked)  # type: ignore[call-overload]
+                await sdk.responses.create(model=desk.model, input="Hello", **asked)
             assert (caught.value.code, caught.value.param) == (code, next(iter(asked)))
         with pytest.raises(openai.NotFoundError, match="no response is stored"):
             await sdk.responses.retrieve("resp_1")
@@ -338,7 +344,11 @@ async def test_what_needs_a_memory_is_refused(gateway: Running, kind: str) -> No
 @pytest.mark.parametrize("kind", TRANSLATED)
 @pytest.mark.gen_test(timeout=20)
 async def test_what_is_dropped_is_named_or_refused_if_strict(gateway: Running, kind: str) -> None:
-    asked: Any = {"input": "Hello", "truncation": "auto", "tools": [{"type": "web_search"}]}
+    asked: Any = {
+        "input": "Hello",
+        "truncation": "auto",
+        "tools": [{"type": "file_search", "vector_store_ids": ["vs_1"]}],
+    }
     async with asking(gateway, kind) as desk, client(desk) as sdk:
         raw = await sdk.responses.with_raw_response.create(model=desk.model, **asked)
         assert "truncation" in raw.headers["x-gateway-dropped-params"].split(", ")

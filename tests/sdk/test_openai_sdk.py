@@ -14,7 +14,9 @@ import pytest
 from openai import AsyncOpenAI, OpenAI, pydantic_function_tool
 from pydantic import BaseModel, Field
 
+from tests.fakes.upstream import FakeUpstream, answer_sse
 from tests.running import Running, running
+from tests.sdk.answers import Fail, vector
 from tests.sdk.asking import (
     ALL,
     CALLS,
@@ -28,9 +30,10 @@ from tests.sdk.asking import (
     called,
     found,
 )
-from tests.sdk.strict_backends import KINDS, Cut, Fail, Wait, vector
+from tests.sdk.strict_backends import KINDS, Cut, Wait
 from tests.sdk.wires import CACHED, IN, OUT, THOUGHT, Call, Say
 
+DATA = Path(__file__).parents[1] / "data"
 NOT_MISTRALS = pytest.param(
     "mistral",
     marks=pytest.mark.xfail(
@@ -148,14 +151,15 @@ async def test_a_conversation_carries_pictures_and_documents(gateway: Running, k
         {"role": "assistant", "content": "A red point."},
         {"role": "user", "content": [document, {"type": "text", "text": "And this?"}]},
     ]
-    async with asking(gateway, kind) as desk, client(desk) as sdk:
+    own = {"system_prompt": "Speak plainly."}
+    async with asking(gateway, kind, **own) as desk, client(desk) as sdk:
         raw = await sdk.chat.completions.with_raw_response.create(model=desk.model, messages=talk)
     answer = raw.parse()
     assert answer.choices[0].message.content == TEXT
     assert "x-gateway-dropped-params" not in raw.headers
     places = [desk.sent.index(said) for said in ("What is this?", PNG64, "A red point.", PDF64, "And this?")]
     assert places == sorted(places)
-    assert "Be exact." in desk.sent
+    assert desk.sent.index("Speak plainly.") < desk.sent.index("Be exact.")
 
 
 AUDIO = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
@@ -226,22 +230,33 @@ async def test_parallel_tools_take_two_turns(gateway: Running, kind: str, stream
     assert all(result in desk.sent for result in ("rain", "sunny", "12:00"))
 
 
+SIGNED: list[Any] = [
+    *((kind, KINDS[kind].thinking) for kind in SIGNING),
+    ("openai", "gpt-5-mini"),
+    ("anthropic", "claude-haiku-4-5"),
+    ("gemini", "gemini-2.5-flash"),
+    pytest.param("mistral", KINDS["mistral"].thinking, marks=NOT_MISTRALS.marks),
+]
+
+
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("plain", [False, True], ids=["all sent back", "plain"])
-@pytest.mark.parametrize("kind", [*SIGNING, NOT_MISTRALS])
+@pytest.mark.parametrize(("kind", "model"), SIGNED)
 @pytest.mark.gen_test(timeout=20)
 async def test_what_the_model_signed_survives_its_tools(
-    gateway: Running, kind: str, plain: bool, streamed: bool
+    gateway: Running, kind: str, model: str, plain: bool, streamed: bool
 ) -> None:
     """A plain client keeps role, content and tool_calls, of which only id, type and function."""
-    async with asking(gateway, kind, *_script(thought="Two cities."), model=KINDS[kind].thinking) as desk:
-        async with client(desk) as sdk:
-            asked: Any = {"model": desk.model, "tools": TOOLS, "reasoning_effort": "high"}
-            first = await _ask(sdk, streamed, messages=HELLO, **asked)
-            message = first.choices[0].message
-            back = _plainly(message) if plain else message
-            talk = [*HELLO, back, *_results(message.tool_calls)]
-            second = await _ask(sdk, streamed, messages=talk, **asked)
+    async with (
+        asking(gateway, kind, *_script(thought="Two cities."), model=model) as desk,
+        client(desk) as sdk,
+    ):
+        asked: Any = {"model": model, "tools": TOOLS, "reasoning_effort": "high"}
+        first = await _ask(sdk, streamed, messages=HELLO, **asked)
+        message = first.choices[0].message
+        back = _plainly(message) if plain else message
+        talk = [*HELLO, back, *_results(message.tool_calls)]
+        second = await _ask(sdk, streamed, messages=talk, **asked)
     assert second.choices[0].message.content == TEXT
     if kind == "openai":  # which shows no thoughts in chats
         assert "reasoning_content" not in message.to_dict()
@@ -261,6 +276,31 @@ def _plainly(message: Any) -> Any:
         for call in message.tool_calls
     ]
     return {"role": "assistant", "content": message.content, "tool_calls": calls}
+
+
+@pytest.mark.parametrize(
+    ("backend", "name"),
+    [
+        ("openai-compatible", "openai/parallel_tools.sse"),
+        ("anthropic", "anthropic/parallel_tools.sse"),
+        ("gemini", "gemini/parallel_calls.sse"),
+    ],
+)
+@pytest.mark.gen_test(timeout=20)
+async def test_the_stream_helper_joins_the_parallel_calls_of_any_server(
+    gateway: Running, backend: str, name: str
+) -> None:
+    script = answer_sse((DATA / name).read_bytes().splitlines(keepends=True))
+    async with FakeUpstream(script) as upstream:
+        key = await gateway.client(backend=backend, base_url=upstream.url, backend_api_key="k")
+        async with AsyncOpenAI(api_key=key, base_url=gateway.url, max_retries=0) as sdk:
+            final = await _ask(sdk, True, model="m", messages=HELLO, tools=TOOLS)
+    (choice,) = final.choices
+    calls = choice.message.tool_calls
+    assert choice.finish_reason == "tool_calls"
+    assert len(calls) >= 2 and len({call.id for call in calls}) == len(calls)
+    assert all(isinstance(json.loads(call.function.arguments), dict) for call in calls)
+    assert final.usage.total_tokens == final.usage.prompt_tokens + final.usage.completion_tokens
 
 
 CHOICES: list[Any] = [
@@ -379,7 +419,7 @@ async def test_parse_says_that_an_answer_is_cut_short(gateway: Running, kind: st
     async with asking(gateway, kind, Say('{"sto', stop="length")) as desk, client(desk) as sdk:
         with pytest.raises(openai.LengthFinishReasonError) as caught:
             await sdk.chat.completions.parse(model=desk.model, messages=HELLO, response_format=Trip)
-    assert caught.value.completion.usage.completion_tokens == OUT  # type: ignore[union-attr]
+    assert caught.value.completion.usage.completion_tokens == OUT
 
 
 # --- what goes wrong ---
@@ -422,7 +462,7 @@ async def test_what_the_gateway_itself_refuses(gateway: Running) -> None:
             with pytest.raises(openai.PermissionDeniedError, match="gpt-4o") as forbidden:
                 await sdk.chat.completions.create(**{**asked, "model": "gpt-4o"})
             with pytest.raises(openai.BadRequestError) as wrong:
-                await sdk.chat.completions.create(**asked, temperature="hot")  # type: ignore[arg-type]
+                await sdk.chat.completions.create(**asked, temperature="hot")
             await sdk.chat.completions.create(**asked)
             with pytest.raises(openai.RateLimitError) as limited:
                 await sdk.chat.completions.create(**asked)
@@ -443,7 +483,7 @@ async def test_the_sdk_tries_again_when_it_was_told_to(gateway: Running) -> None
         answer = await sdk.chat.completions.create(model=desk.model, messages=HELLO)
         waited = loop.time() - started
     assert answer.choices[0].message.content == TEXT
-    assert len(desk.backend.asked) == 2 and 1 <= waited < 3
+    assert len(desk.backend.asked) == 2 and waited >= 1  # by itself it would wait half of that
 
 
 @pytest.mark.parametrize(
@@ -505,7 +545,20 @@ async def test_what_is_dropped_is_named_or_refused_if_strict(
     assert caught.value.param == names.split(", ", maxsplit=1)[0]
 
 
-# --- embeddings, models ---
+# --- completions, embeddings, models ---
+
+
+@pytest.mark.parametrize("kind", ["anthropic", "gemini", "mistral"])
+@pytest.mark.gen_test(timeout=20)
+async def test_a_text_is_completed(gateway: Running, kind: str) -> None:
+    async with asking(gateway, kind) as desk, client(desk) as sdk:
+        whole = await sdk.completions.create(model=desk.model, prompt="Say hello", max_tokens=99)
+        stream = await sdk.completions.create(model=desk.model, prompt="Say hello", stream=True)
+        pieces = [piece async for piece in stream]
+    assert (whole.choices[0].text, whole.choices[0].finish_reason) == (TEXT, "stop")
+    assert whole.usage and whole.usage.total_tokens == IN + OUT
+    assert "".join(piece.choices[0].text for piece in pieces) == TEXT
+    assert pieces[-1].choices[0].finish_reason == "stop"
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,12 @@ def test_the_system_prompt_goes_first_and_the_clients_bytes_stay(system: bytes, 
     assert (found["messages"], found["x"]) == (b'[{"role": "user", "content": "Hi"}]', b"1.10")
 
 
+def test_a_thread_that_goes_on_has_its_system_prompt_already() -> None:
+    thread = {"type": "continue", "previous_message_id": "msg_1"}
+    assert "system" not in amended(Settings("m", "Be brief."), thread=thread)
+    assert amended(Settings("m", "Be brief."), thread={"type": "create"})["system"] == "Be brief."
+
+
 def test_a_system_prompt_of_another_type_is_refused() -> None:
     with pytest.raises(BadRequest, match="system must be"):
         amended(Settings("m", "Be brief."), system=5)

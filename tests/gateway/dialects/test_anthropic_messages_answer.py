@@ -194,6 +194,18 @@ def test_a_calls_signature_stands_in_the_thought_before_it() -> None:
     ]
 
 
+def test_unsigned_thoughts_stay_apart_and_the_next_call_signs_the_last() -> None:
+    signed = thought("b", seal(Seal("call", "gemini", "sig")))
+    chunks = [
+        Chunk(reasoning="a", thinking=Thinking()),
+        Chunk(reasoning="b", thinking=Thinking()),
+        begun(0, signature="sig"),
+    ]
+    assert streamed(chunks)["content"] == [thought("a"), signed, use(0)]
+    parts = (Thinking("a"), Thinking("b"), ToolCall("toolu_0", "f0", signature="sig"))
+    assert whole(*parts) == [thought("a"), signed, use(0)]
+
+
 @pytest.mark.parametrize("thinking", [None, {"type": "disabled"}])
 def test_thoughts_are_for_who_asked(thinking: Any) -> None:
     parts = (

@@ -440,6 +440,7 @@ def test_a_member_that_means_something_to_openai_cannot_undo_the_clients_setting
     [
         ({"mcp_servers": [{"type": "url"}]}, "mcp_servers"),
         ({"container": "container_1"}, "container"),
+        ({"thread": {"type": "create"}}, "thread"),
         (
             {"messages": [{"role": "user", "content": [{"type": "container_upload", "file_id": "f"}]}]},
             "messages[0].content[0].type",

@@ -7,6 +7,8 @@ import json
 import pytest
 
 from gateway.dialects.errors import AnthropicErrors, GoogleErrors, OpenAIErrors
+from gateway.dialects.gemini import Gemini
+from gateway.dialects.openai_responses import OpenAIResponses
 from gateway.errors import (
     BadRequest,
     BodyTooLarge,
@@ -113,6 +115,12 @@ def test_claude_code_finds_the_words_that_make_it_compact() -> None:
     assert json.loads(AnthropicErrors().error(again, "r"))["error"]["message"] == again.message
 
 
+def test_anthropics_tool_runner_learns_that_there_are_no_threads() -> None:
+    error = BadRequest("no", code="thread_unsupported_request")
+    details = json.loads(AnthropicErrors().error(error, "r"))["error"]["details"]
+    assert details == {"error_code": "thread_unsupported_request"}
+
+
 def test_google_says_the_rest_in_details() -> None:
     error = RateLimited("slow down", param="contents", retry_after_s=1.2)
     details = json.loads(GoogleErrors().error(error, "r"))["error"]["details"]
@@ -143,3 +151,10 @@ def test_a_comment_breaks_the_silence(family: OpenAIErrors | GoogleErrors) -> No
 def test_a_ping_breaks_anthropics() -> None:
     (event,) = SSEDecoder().feed(AnthropicErrors.keep_alive)
     assert (event.event, json.loads(event.data)) == ("ping", {"type": "ping"})
+
+
+def test_a_parameter_has_the_name_that_its_dialect_gives_it() -> None:
+    error = BadRequest("m", param="response_format")
+    assert json.loads(OpenAIResponses().error(error, "r"))["error"]["param"] == "text.format"
+    (violation,) = json.loads(Gemini().error(error, "r"))["error"]["details"][-1]["fieldViolations"]
+    assert violation["field"] == "generationConfig.responseSchema"

@@ -106,9 +106,9 @@ def test_what_is_no_list_of_objects_is_refused(value: Any) -> None:
 
 
 def test_a_list_of_words_holds_strings_only() -> None:
-    assert Proto({"stop": ["a", "b"]}).words("stop") == ["a", "b"]
+    assert Proto({"stop": ["a", "b"]}).texts("stop") == ("a", "b")
     with pytest.raises(BadRequest, match="stop must be an array of strings"):
-        Proto({"stop": ["a", 1]}).words("stop")
+        Proto({"stop": ["a", 1]}).texts("stop")
 
 
 @pytest.mark.parametrize(

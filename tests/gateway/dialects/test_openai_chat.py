@@ -552,9 +552,9 @@ FORMATS = "of type text, json_object, or json_schema with json_schema.schema"
 EFFORTS = "one of none, minimal, low, medium, high, xhigh, max"
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"model": 4}, "model must be a string"),
-    ({"stream": "true"}, "stream must be true or false"),
-    ({"stream": 1}, "stream must be true or false"),
+    ({"model": 4}, "model must be a string, not 4"),
+    ({"stream": "true"}, "stream must be true or false, not 'true'"),
+    ({"stream": 1}, "stream must be true or false, not 1"),
     ({"messages": None}, "messages is required, as an array"),
     ({"messages": "Hello"}, "messages is required, as an array"),
     ({"messages": USER}, "messages is required, as an array"),
