@@ -30,6 +30,7 @@ setup(
     package_dir={f"gateway.{folder}": folder for folder in CODE + DATA},
     package_data={
         "gateway": ["py.typed"],
+        "gateway.limits": ["*.lua"],
         "gateway.selftest": ["conversations/*.txt"],
         **{f"gateway.{folder}": ["**/*"] for folder in DATA},
     },

@@ -234,8 +234,8 @@ class ChatRequest:
 
 
 _PARAMETERS = (
-    "tools tool_choice parallel_tool_calls response_format reasoning max_tokens temperature top_p top_k stop n "
-    "seed presence_penalty frequency_penalty logit_bias logprobs top_logprobs user service_tier"
+    "tools tool_choice parallel_tool_calls response_format reasoning max_tokens temperature top_p top_k stop "
+    "n seed presence_penalty frequency_penalty logit_bias logprobs top_logprobs user service_tier"
 ).split()
 _OPENAI_NAMES = {"reasoning": "reasoning_effort"}
 

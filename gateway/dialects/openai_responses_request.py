@@ -30,7 +30,7 @@ _ELSEWHERE = {
 }
 """Members of Chat Completions -> where this API has them. Beside their own they would be two of a kind."""
 
-_DROPPED = ("access_programs background_options client_metadata context_management image personality").split()
+_DROPPED = "access_programs background_options client_metadata context_management image personality".split()
 """Members that only OpenAI's own servers make anything of."""
 _IDLE = ("model", "stream", "stream_options", "max_tool_calls")
 """Members that are read elsewhere, or concern only what is dropped anyway: padding, calls of hosted tools."""
