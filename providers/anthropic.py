@@ -111,9 +111,10 @@ class Anthropic:
         if not isinstance(content, list):
             raise no_answer(data, "content")
         usage = as_object(data.get("usage"))
+        message = Message("assistant", tuple(_parts(content)))
         choice = Choice(
-            Message("assistant", tuple(_parts(content))),
-            _finish_reason(data),
+            message,
+            _finish_reason(data, message.tool_calls),
             stop_sequence=as_text(data.get("stop_sequence")) or None,
         )
         return ChatReply(
@@ -225,8 +226,10 @@ def _annotations(citations: Any, start: int, end: int) -> Iterator[Json]:
             yield citation
 
 
-def _finish_reason(held: Json) -> FinishReason:
-    return FINISH_REASONS.get(as_text(held.get("stop_reason")), "stop")
+def _finish_reason(held: Json, called: object) -> FinishReason:
+    """Why it ended; calls are to be made whatever a compatible server says."""
+    reason = FINISH_REASONS.get(as_text(held.get("stop_reason")), "stop")
+    return "tool_calls" if called and reason == "stop" else reason
 
 
 def _usage(native: Json) -> Usage:
@@ -363,7 +366,7 @@ class AnthropicReader:
         self.calls = 0
         self._blocks: dict[int, _Open] = {}  # by index, which counts blocks of every kind
         self._usage: dict[str, Any] = {}
-        self._stop: Json = {}
+        self._stop: dict[str, Any] = {}
         self._done = False
 
     def feed(self, event: ServerSentEvent) -> Iterator[Chunk]:
@@ -413,7 +416,8 @@ class AnthropicReader:
 
     def _message_delta(self, data: Json) -> Iterator[Chunk]:
         """The last one wins; its usage is cumulative, and what it leaves out stays as it was."""
-        self._stop = as_object(data.get("delta")) or self._stop
+        told = as_object(data.get("delta")).items()
+        self._stop |= {name: value for name, value in told if value is not None}
         if usage := as_object(data.get("usage")):
             self._usage.update({name: value for name, value in usage.items() if value is not None})
             yield Chunk(usage=_usage(self._usage))
@@ -423,7 +427,7 @@ class AnthropicReader:
         for block in self._blocks.values():
             yield from block.stop()
         yield Chunk(
-            finish_reason=_finish_reason(self._stop),
+            finish_reason=_finish_reason(self._stop, self.calls),
             stop_sequence=as_text(self._stop.get("stop_sequence")) or None,
         )
 

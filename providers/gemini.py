@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.chat import (
     Audio,
@@ -185,7 +185,7 @@ class _Candidate:
     spoke: bool = False  # anything but thoughts
     calls: int = 0
     _said: list[str] = field(default_factory=list)
-    _cited: list[Json] = field(default_factory=list)
+    _cited: set[tuple[Any, ...]] = field(default_factory=set)
 
     def parts(self, candidate: Json) -> Iterator[Part]:
         """The parts of the next piece."""
@@ -231,11 +231,12 @@ class _Candidate:
         grounding, citing = candidate.get("groundingMetadata"), candidate.get("citationMetadata")
         if not grounding and not citing:
             return ()
-        said = "".join(self._said)
+        self._said = ["".join(self._said)]
+        said = _Said(self._said[0])
         found = [*_grounding(as_object(grounding), said), *_citations(as_object(citing), said)]
-        fresh = tuple(annotation for annotation in found if annotation not in self._cited)
-        self._cited += fresh
-        return fresh
+        fresh = [citation for citation in found if citation not in self._cited]
+        self._cited.update(fresh)
+        return tuple({"type": "url_citation", "url_citation": citation._asdict()} for citation in fresh)
 
     def finish(self) -> FinishReason:
         """Why it ended, in OpenAI's words."""
@@ -374,8 +375,37 @@ def _part_chunks(state: _Candidate, part: Part) -> Iterator[Chunk]:
 # --- the answer: citations, log probabilities, usage ---
 
 
-def _grounding(grounding: Json, said: str) -> Iterator[Json]:
-    """The sources of each supported segment, as OpenAI's annotations."""
+class _Citation(NamedTuple):
+    """What OpenAI's `url_citation` holds."""
+
+    start_index: int
+    end_index: int
+    url: str
+    title: str
+
+
+class _Said:
+    """All visible text, and the same as Google counts it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.octets = text.encode("utf-8", "surrogatepass")
+
+    def part(self, begin: int, end: int) -> str:
+        """What stands between two bytes."""
+        if len(self.octets) == len(self.text):
+            return self.text[begin:end]
+        return self.octets[begin:end].decode("utf-8", "ignore")
+
+    def place(self, begin: int) -> int:
+        """How many characters stand before a byte."""
+        if len(self.octets) == len(self.text):
+            return min(begin, len(self.text))
+        return len(self.part(0, begin))
+
+
+def _grounding(grounding: Json, said: _Said) -> Iterator[_Citation]:
+    """The sources of each supported segment."""
     sources = [_source(chunk) for chunk in as_objects(grounding.get("groundingChunks"))]
     for support in as_objects(grounding.get("groundingSupports")):
         segment = as_object(support.get("segment"))
@@ -383,7 +413,7 @@ def _grounding(grounding: Json, said: str) -> Iterator[Json]:
         numbers = support.get("groundingChunkIndices")
         for number in numbers if isinstance(numbers, list) else ():
             if isinstance(number, int) and 0 <= number < len(sources) and (source := sources[number]):
-                yield _citation(start, end, as_text(source.get("uri")), as_text(source.get("title")))
+                yield _Citation(start, end, as_text(source.get("uri")), as_text(source.get("title")))
 
 
 def _source(chunk: Json) -> Json | None:
@@ -392,23 +422,17 @@ def _source(chunk: Json) -> Json | None:
     return next((kind for kind in kinds if kind.get("uri")), None)
 
 
-def _citations(citing: Json, said: str) -> Iterator[Json]:
+def _citations(citing: Json, said: _Said) -> Iterator[_Citation]:
     for source in as_objects(citing.get("citationSources") or citing.get("citations")):
         if uri := as_text(source.get("uri")):
-            yield _citation(*_span(source, said), uri, as_text(source.get("title")))
+            yield _Citation(*_span(source, said), uri, as_text(source.get("title")))
 
 
-def _citation(start: int, end: int, url: str, title: str) -> Json:
-    place = {"start_index": start, "end_index": end, "url": url, "title": title}
-    return {"type": "url_citation", "url_citation": place}
-
-
-def _span(segment: Json, said: str) -> tuple[int, int]:
+def _span(segment: Json, said: _Said) -> tuple[int, int]:
     """Where the segment stands, in characters: Google counts bytes of UTF-8, and mostly repeats the text."""
-    octets, repeated = said.encode("utf-8", "surrogatepass"), as_text(segment.get("text"))
     begin, end = as_count(segment.get("startIndex")), as_count(segment.get("endIndex"))
-    start, text = len(octets[:begin].decode("utf-8", "ignore")), octets[begin:end].decode("utf-8", "ignore")
-    if repeated and repeated != text and (found := said.find(repeated)) >= 0:
+    start, text, repeated = said.place(begin), said.part(begin, end), as_text(segment.get("text"))
+    if repeated and repeated != text and (found := said.text.find(repeated)) >= 0:
         return found, found + len(repeated)
     return start, start + len(text)
 

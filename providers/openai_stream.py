@@ -94,9 +94,10 @@ class _Calls:
 
     ids: list[str] = field(default_factory=list)
     _own: dict[int, int] = field(default_factory=dict)  # the server's number -> the call it was last used for
+    _nameless: dict[int, str] = field(default_factory=dict)  # call -> its arguments so far
 
-    def feed(self, index: int, call: Json) -> Chunk:
-        """One piece of a call."""
+    def feed(self, index: int, call: Json) -> Iterator[Chunk]:
+        """One piece of a call; it waits for the name, which other dialects begin with."""
         id_ = as_text(call.get("id"))
         name, arguments, custom = called(call)
         given = as_count(call["index"]) if call.get("index") is not None else None
@@ -106,13 +107,25 @@ class _Calls:
             own = self._own.get(given)
             if own is not None and id_ and name and id_ != self.ids[own]:
                 own = None
-        if own is not None:
-            return Chunk(index, tool_call=ToolCallDelta(own, arguments=arguments, custom=custom))
-        own = len(self.ids)
-        self.ids.append(id_ or f"call_{own}")
-        if given is not None:
-            self._own[given] = own
-        return Chunk(index, tool_call=ToolCallDelta(own, self.ids[own], name, arguments, custom))
+        if own is None:
+            own = len(self.ids)
+            self.ids.append(id_ or f"call_{own}")
+            self._nameless[own] = ""
+            if given is not None:
+                self._own[given] = own
+        if own not in self._nameless:
+            yield Chunk(index, tool_call=ToolCallDelta(own, arguments=arguments, custom=custom))
+        elif name:
+            arguments = self._nameless.pop(own) + arguments
+            yield Chunk(index, tool_call=ToolCallDelta(own, self.ids[own], name, arguments, custom))
+        else:
+            self._nameless[own] += arguments
+
+    def end(self, index: int) -> Iterator[Chunk]:
+        """The calls that were given no name."""
+        for own, arguments in self._nameless.items():
+            yield Chunk(index, tool_call=ToolCallDelta(own, self.ids[own], "", arguments))
+        self._nameless.clear()
 
 
 _BESIDE_TEXT = frozenset({"refusal", "images", "annotations", "tool_calls"})
@@ -217,7 +230,8 @@ class OpenAIReader:
             yield Chunk(index, annotations=tuple(annotations))
         if calls := as_objects(delta.get("tool_calls")):
             yield from self._held(index, streamed)
-            yield from (streamed.calls.feed(index, call) for call in calls)
+            for call in calls:
+                yield from streamed.calls.feed(index, call)
 
     def _think(self, index: int, streamed: _Streamed, delta: Json) -> Iterator[Chunk]:
         said = False
@@ -262,6 +276,7 @@ class OpenAIReader:
     def _finish(self, index: int, streamed: _Streamed) -> Iterator[Chunk]:
         """What was held back to the end of a choice."""
         yield from self._held(index, streamed)
+        yield from streamed.calls.end(index)
         if self._sources and not index:
             yield Chunk(annotations=tuple(annotations_of(self._sources, "".join(streamed.said or ()))))
             self._sources = []

@@ -26,6 +26,7 @@ from gateway.chat import (
 )
 from gateway.dialects.answers import arguments_object, flat, is_object
 from gateway.dialects.anthropic_messages_conversation import ORIGIN, shown_id
+from gateway.dialects.arguments import Arguments
 from gateway.dialects.data_url import inlined
 from gateway.dialects.sealed import Seal, seal
 
@@ -70,30 +71,28 @@ class _Call(_Block):
     """Arguments flow as they come when they begin an object. Else they wait, to be made one."""
 
     custom: bool = False
-    pieces: list[str] = field(default_factory=list)
+    arguments: Arguments = field(default_factory=Arguments)
+    judged: bool = False
     flows: bool = False
-    tried: int = 0  # how many pieces were no whole object
 
     def add(self, piece: str) -> None:
         """A piece of the arguments."""
-        if not self.pieces and not piece.strip():
-            return
-        if not self.pieces:
+        if not self.judged:
+            if not piece.strip():
+                return
+            self.judged = True
             self.flows = not self.custom and piece.lstrip().startswith("{")
-        self.pieces.append(piece)
+        self.arguments.add(piece)
         if self.flows and piece:
             self.deltas.append({"type": "input_json_delta", "partial_json": piece})
 
     def ends(self) -> bool:
         """Whether the arguments are whole: some backends send several calls' in turns."""
-        if not self.flows or len(self.pieces) == self.tried or not self.pieces[-1].rstrip().endswith("}"):
-            return False
-        self.tried = len(self.pieces)
-        return is_object("".join(self.pieces))
+        return self.flows and self.arguments.due() and is_object(self.arguments.text)
 
     def last(self) -> Iterator[Event]:
         if not self.flows:
-            whole = bytes(arguments_object("".join(self.pieces))).decode()
+            whole = bytes(arguments_object(self.arguments.text)).decode()
             yield {"type": "input_json_delta", "partial_json": whole}
 
 

@@ -7,9 +7,10 @@ the text is taken out of the arguments once they are whole.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gateway.chat import ChatReply, ChatRequest, Choice, Chunk, Part, ToolCall, ToolCallDelta
+from gateway.dialects.arguments import Arguments
 from gateway.dialects.base import Writer
 from gateway.jsonio import loads
 
@@ -67,7 +68,7 @@ def free_text(arguments: str) -> str | None:
 class _Packed:
     """A call whose text is in its arguments, and those so far. `told` once they were whole."""
 
-    arguments: str = ""
+    arguments: Arguments = field(default_factory=Arguments)
     told: bool = False
 
 
@@ -98,8 +99,8 @@ class _Unpacking:
             return chunk
         call, text = self._packed[place], None
         if not call.told:
-            call.arguments += piece.arguments
-            text = free_text(call.arguments) if piece.arguments.rstrip().endswith("}") else None
+            call.arguments.add(piece.arguments)
+            text = free_text(call.arguments.text) if call.arguments.due() else None
             call.told = text is not None
         return replace(chunk, tool_call=replace(piece, arguments=text or "", custom=True))
 
@@ -109,5 +110,5 @@ class _Unpacking:
             if choice == index and not call.told:
                 call.told = True
                 yield Chunk(
-                    index, tool_call=ToolCallDelta(number, arguments=_text(call.arguments), custom=True)
+                    index, tool_call=ToolCallDelta(number, arguments=_text(call.arguments.text), custom=True)
                 )

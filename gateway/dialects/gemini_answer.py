@@ -181,18 +181,20 @@ def _usage(usage: Usage, tier: str | None) -> Native:
 def _grounding(annotations: Sequence[Json], said: str) -> Native:
     """Citations as sources, and which stretch of the text each supports: Google counts bytes of UTF-8."""
     sources: list[Native] = []
-    supports: dict[tuple[int, int], list[int]] = {}
+    numbers: dict[bytes, int] = {}
+    supports: dict[tuple[int, int], dict[int, None]] = {}
     for annotation in annotations:
         source, place = _source(flat(annotation))
-        if source not in sources:
+        number = numbers.setdefault(dumps(source), len(sources))
+        if number == len(sources):
             sources.append(source)
-        if place is not None and (number := sources.index(source)) not in supports.setdefault(place, []):
-            supports[place].append(number)
+        if place is not None:
+            supports.setdefault(place, {})[number] = None
     built: Native = {"groundingChunks": sources}
     if supports:
         built["groundingSupports"] = [
-            {"segment": _segment(said, *place), "groundingChunkIndices": numbers}
-            for place, numbers in supports.items()
+            {"segment": _segment(said, *place), "groundingChunkIndices": [*cited]}
+            for place, cited in supports.items()
         ]
     return built
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from gateway.chat import Json, ToolCallDelta
 from gateway.dialects.answers import is_object
+from gateway.dialects.arguments import Arguments
 from gateway.dialects.extra_content import extra_content
 
 Event = dict[str, Any]
@@ -186,24 +187,29 @@ class ToolCallItem(Item):
         call_id = piece.id or f"call_{answer.id}_{len(answer.items)}"
         shown = {"type": kind, "call_id": call_id, "name": name, self._member: ""}
         super().__init__(answer, prefix, {**shown, "namespace": space} if space else shown)
-        self._pieces: list[str] = []
+        self._arguments = Arguments()
 
     def more(self, piece: str) -> Iterator[Event]:
         """Some more of its arguments."""
         if piece and self.open:
-            self._pieces.append(piece)
+            self._arguments.add(piece)
             yield self.event(f"{self._event}.delta", delta=piece)
 
     @property
     def whole(self) -> bool:
         """Whether its arguments are sure to be all there. Free text never is."""
-        return not self._custom and is_object("".join(self._pieces))
+        return not self._custom and is_object(self._arguments.text)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can be ended: the same, looked at only where that is worth it."""
+        return self.open and self._arguments.due() and self.whole
 
     def end(self, status: str = "completed") -> Iterator[Event]:
         """The events that end it, with all of its arguments."""
-        if not self._custom and not "".join(self._pieces).strip():
+        if not self._custom and not self._arguments.text.strip():
             yield from self.more("{}")
-        self.shown[self._member] = "".join(self._pieces)
+        self.shown[self._member] = self._arguments.text
         yield self.event(f"{self._event}.done", **{self._member: self.shown[self._member]})
         yield from super().end(status)
 

@@ -5,6 +5,7 @@ A new item begins where something else is said than before; calls may be told si
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -31,6 +32,7 @@ class Output:
         self._answer = answer
         self._open: MessageItem | ReasoningItem | None = None
         self._calls: dict[int, ToolCallItem] = {}  # by their number in the answer
+        self._grown: dict[int, ToolCallItem] = {}  # by their place: those told more of since the last began
 
     @property
     def items(self) -> list[dict[str, Any]]:
@@ -72,8 +74,9 @@ class Output:
         if self._open is not None:
             yield from self._open.end()
             self._open = None
-        for call in self._calls.values():
-            if call.open and call.whole:
+        grown, self._grown = self._grown, {}
+        for _, call in sorted(grown.items()):
+            if call.ready:
                 yield from call.end()
 
     def _message(self) -> Generator[Event, None, MessageItem]:
@@ -112,6 +115,7 @@ class Output:
                 yield from self._signed(piece.signature)
             call = self._calls[piece.index] = ToolCallItem(self._answer, piece)
             yield call.added()
+        self._grown[call.index] = call
         yield from call.more(piece.arguments)
 
     def _signed(self, signature: str) -> Iterator[Event]:
@@ -130,7 +134,9 @@ class Output:
             yield from message.text("")
         place = self._answer.texts[-1]
         if isinstance(start, int):
-            place = next((text for text in reversed(self._answer.texts) if text.start <= start), place)
+            place = self._answer.texts[
+                bisect_right(self._answer.texts, start, key=lambda text: text.start) - 1
+            ]
         for name in ("start_index", "end_index"):
             if isinstance(held.get(name), int):
                 held[name] = max(0, held[name] - place.start)

@@ -490,6 +490,21 @@ def test_stop_reasons(stop_reason: str | None, finish_reason: str) -> None:
     assert ANTHROPIC.parse(body).choices[0].finish_reason == finish_reason
 
 
+def test_calls_are_to_be_made_whatever_a_compatible_server_says() -> None:
+    call = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+    body = json.dumps({"content": [call], "stop_reason": "end_turn"}).encode()
+    assert ANTHROPIC.parse(body).choices[0].finish_reason == "tool_calls"
+    events: list[dict[str, Any]] = [
+        {"type": "content_block_start", "index": 0, "content_block": call},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
+        {"type": "message_delta", "delta": {"stop_reason": None}, "usage": {"output_tokens": 5}},
+        {"type": "message_stop"},
+    ]
+    data = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+    chunks = replay(ANTHROPIC.reader(), [data])
+    assert chunks[-1].finish_reason == "tool_calls"
+
+
 def test_every_stop_reason_of_the_table_is_tested() -> None:
     (marker,) = test_stop_reasons.pytestmark  # type: ignore[attr-defined]  # pytest hangs it there
     assert FINISH_REASONS.keys() <= {reason for reason, _ in marker.args[1]}

@@ -80,6 +80,13 @@ def test_a_finish_reason_that_reports_a_failure_is_raised() -> None:
             [{"id": "b", "function": {"name": "g", "arguments": None}}],
             [{"function": {"arguments": "{}"}}],
         ],
+        [  # the name after the id, and after the first arguments
+            [{"index": 0, "id": "a", "type": "function", "function": {"arguments": '{"x"'}}],
+            [{"index": 0, "function": {"arguments": ":"}}],
+            [{"index": 0, "function": {"name": "f", "arguments": "1}"}}],
+            [{"index": 1, "id": "b"}],
+            [{"index": 1, "function": {"name": "g", "arguments": "{}"}}],
+        ],
     ],
 )
 def test_tool_calls_in_every_form_met(pieces: list[Any]) -> None:
@@ -121,6 +128,12 @@ def test_calls_that_all_have_the_number_0_are_told_apart_by_their_ids() -> None:
         STOP,
     )
     assert said(fold(written(chunks))["message"])["calls"] == [("a", "f", {}), ("b", "g", {"x": 1})]
+
+
+def test_a_call_that_is_given_no_name_is_told_at_the_end() -> None:
+    nameless = {"index": 0, "id": "a", "function": {"arguments": '{"x":1}'}}
+    (call,) = [chunk.tool_call for chunk in feed(delta(tool_calls=[nameless]), STOP) if chunk.tool_call]
+    assert (call.id, call.name, call.arguments) == ("a", "", '{"x":1}')
 
 
 def test_calls_are_counted_from_0_whatever_the_server_counts_from() -> None:
