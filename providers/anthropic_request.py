@@ -11,6 +11,7 @@ import base64
 import binascii
 import math
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -89,7 +90,8 @@ def translate(
         draft.body["system"] = _plainly(draft.system)
     if request.stream:
         draft.body["stream"] = True
-    named = tuple(name for name in (*given, "name", "tools.strict") if name in draft.dropped)
+    dropped = frozenset(draft.dropped)
+    named = tuple(name for name in (*given, "name", "tools.strict") if name in dropped)
     foreign = (f"tools.{tool.name}" for tool in request.tools if not _is_usable(tool))
     return draft.body, (*named, *foreign, *unsaid, *untold)
 
@@ -126,7 +128,8 @@ class _Turns:
         self._late: list[dict[str, Any]] = []  # a late system message may stand only behind a user's turn
         self._results: int | None = None  # how many tool results lead the last turn; None if it is not theirs
         self._used: set[str] = set()  # ids of calls
-        self._open: dict[str, list[str]] = {}  # those of the last calls: as given -> as sent
+        self._again: dict[str, int] = {}  # how often an id came
+        self._open: dict[str, deque[str]] = {}  # those of the last calls: as given -> as sent
 
     def add_system(self, message: Message) -> None:
         """Into `system`; within the conversation only where the model takes it there."""
@@ -151,8 +154,8 @@ class _Turns:
                 self.turns.append({"role": "user", "content": []})
             self._results = 0
         call_id = _id(message.tool_call_id)
-        own = self._open.get(call_id) or [call_id]
-        result = _tool_result(message, own.pop(0) if len(own) > 1 else own[0])
+        own = self._open.get(call_id) or deque([call_id])
+        result = _tool_result(message, own.popleft() if len(own) > 1 else own[0])
         self.turns[-1]["content"].insert(self._results, result)
         self._results += 1
 
@@ -170,12 +173,13 @@ class _Turns:
 
     def _own_id(self, call_id: str) -> str:
         """An id that no earlier call has: some servers count the calls of each answer from 0 again."""
-        own, again = call_id, 1
+        own, again = call_id, self._again.get(call_id, 1)
         while own in self._used:
             again += 1
             own = f"{call_id}_{again}"
+        self._again[call_id] = again
         self._used.add(own)
-        self._open.setdefault(call_id, []).append(own)
+        self._open.setdefault(call_id, deque()).append(own)
         return own
 
     def close(self) -> None:
@@ -526,7 +530,8 @@ def _tools(draft: _Draft) -> None:
             built = {"type": "any"}
     if request.parallel_tool_calls is False and built["type"] != "none":
         built["disable_parallel_tool_use"] = True
-    body["tools"] = [tool for name, tool in usable.items() if not names or name in names]
+    shown = frozenset(names)
+    body["tools"] = [tool for name, tool in usable.items() if not shown or name in shown]
     if choice or len(built) > 1:
         body["tool_choice"] = built
 

@@ -106,6 +106,8 @@ class _Contents:
         if message.role in ("system", "developer"):
             self.system += parts
             return
+        if message.role == "assistant" and parts:  # which ends the batch; its calls may have the same ids
+            self._order()
         for number, call in enumerate(message.tool_calls, len(self._calls)):
             self._calls[call.id] = number, call.name
         self._turn("model" if message.role == "assistant" else "user", parts)
@@ -150,10 +152,15 @@ class _Contents:
             self._results = []
             self._contents.insert(self._step, {"role": "user", "parts": self._results})
         self._results.append({"functionResponse": result})
-        self._results.sort(key=lambda part: self._calls[part["functionResponse"].get("id", "")][0])
+
+    def _order(self) -> None:
+        """Put the results that have come in their calls' order."""
+        if self._results is not None:
+            self._results.sort(key=lambda part: self._calls[part["functionResponse"].get("id", "")][0])
 
     def finished(self) -> list[dict[str, Any]]:
         """The contents, as Gemini insists on them: a user begins, and from 3 on each step is signed."""
+        self._order()
         self._turn("user", [])
         if not self._contents or self._contents[0]["role"] == "model":
             self._contents.insert(0, {"role": "user", "parts": [{"text": ""}]})
@@ -293,7 +300,7 @@ def _tools(request: ChatRequest, body: dict[str, Any], generation: tuple[int, in
     """Put tools and their choice into `body`, and yield the names of what is left out."""
     choice = request.tool_choice
     # AUTO has no list of names: the tools that may not be called are not shown.
-    shown = choice.names if choice is not None and choice.mode == "auto" else ()
+    shown = frozenset(choice.names if choice is not None and choice.mode == "auto" else ())
     functions = [tool for tool in request.tools if tool.hosted is None and (not shown or tool.name in shown)]
     hosted = [tool.hosted for tool in request.tools if tool.hosted is not None]
     entries = [dict(tool.block) for tool in hosted if tool.dialect == DIALECT]

@@ -35,7 +35,7 @@ from gateway.providers.plain_request import (
     spoken_only,
     unheard,
 )
-from gateway.providers.schema import below, schemas_in
+from gateway.providers.schema import Room, below, schemas_in
 
 OPTIONS: Mapping[str, str] = {
     **{"max_tokens": "num_predict", "temperature": "temperature", "top_p": "top_p", "top_k": "top_k"},
@@ -214,10 +214,10 @@ def _refers(schema: Json) -> bool:
 
 @dataclass(slots=True)
 class _Inliner:
-    """`left` bounds what definitions that name one another can grow to; beyond it references stay."""
+    """Puts definitions in the place of references, as long as there is room."""
 
     definitions: Mapping[str, Any]
-    left: int = 500
+    room: Room = field(default_factory=Room)
 
     def inlined(self, schema: Json, inside: frozenset[str] = frozenset()) -> dict[str, Any]:
         """The schema without references, but for those to what it stands `inside` of."""
@@ -225,9 +225,8 @@ class _Inliner:
         _, _, place = ref.partition("#/")
         kind, _, name = place.partition("/")
         named = as_object(as_object(self.definitions.get(kind)).get(name))
-        if not named or ref in inside or not self.left:
+        if not named or ref in inside or not self.room.take(named):
             return below(schema, lambda inner: self.inlined(inner, inside))
-        self.left -= 1
         others = {keyword: value for keyword, value in schema.items() if keyword != "$ref"}
         return self.inlined({**named, **others}, inside | {ref})
 

@@ -75,16 +75,18 @@ def thoughts_of(differs: Differences, model: str) -> Thoughts:
 def _tools(request: ChatRequest, body: dict[str, Any], differs: Differences) -> Iterator[str]:
     foreign = [tool for tool in request.tools if tool.hosted is not None and tool.hosted.dialect != DIALECT]
     yield from (f"tools.{tool.name}" for tool in foreign)
-    usable = [tool for tool in request.tools if tool not in foreign]
+    usable = [tool for tool in request.tools if tool.hosted is None or tool.hosted.dialect == DIALECT]
     choice = request.tool_choice
     if not usable:
         if choice is not None and choice.mode == "required":
             yield "tool_choice"
         return
     if choice is not None and choice.names:
-        names = tuple(name for name in choice.names if any(tool.name == name for tool in usable))
+        known = {tool.name for tool in usable}
+        names = tuple(name for name in choice.names if name in known)
         if not differs.genuine and (choice.mode == "auto" or len(names) > 1):
-            usable = [tool for tool in usable if tool.name in names] or usable
+            wanted = frozenset(names)
+            usable = [tool for tool in usable if tool.name in wanted] or usable
             names = ()
         choice = ToolChoice(choice.mode, names)
     body["tools"] = [_tool(tool, differs) for tool in usable]

@@ -245,8 +245,8 @@ def _parameters(request: ChatRequest, body: dict[str, Any]) -> Iterator[str]:
 
 
 def _tools(request: ChatRequest, body: dict[str, Any], able: Rules | None) -> Iterator[str]:
-    usable = [tool for tool in request.tools if tool.hosted is None or tool.hosted.dialect in OWN_TOOLS]
-    yield from (f"tools.{tool.name}" for tool in request.tools if tool not in usable)
+    usable = [tool for tool in request.tools if _is_usable(tool)]
+    yield from (f"tools.{tool.name}" for tool in request.tools if not _is_usable(tool))
     choice = request.tool_choice
     if not usable:
         if choice is not None and choice.mode == "required":
@@ -260,6 +260,11 @@ def _tools(request: ChatRequest, body: dict[str, Any], able: Rules | None) -> It
             body["parallel_tool_calls"] = parallel
         elif not parallel:
             yield "parallel_tool_calls"
+
+
+def _is_usable(tool: Tool) -> bool:
+    """Not another provider's hosted ones."""
+    return tool.hosted is None or tool.hosted.dialect in OWN_TOOLS
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
@@ -284,20 +289,19 @@ def _grammar(custom: Json) -> dict[str, Any]:
 
 
 def _tool_choice(choice: ToolChoice, tools: Sequence[Tool]) -> Any:
-    names = [name for name in choice.names if any(tool.name == name for tool in tools)]
-    if not names:
+    known = {tool.name: tool for tool in reversed(tools)}
+    named = [_named(known[name]) for name in choice.names if name in known]
+    if not named:
         return choice.mode
-    named = [_named(name, tools) for name in names]
     if choice.mode == "required" and len(named) == 1:
         return named[0]
     return {"type": "allowed_tools", "mode": choice.mode, "tools": named}
 
 
-def _named(name: str, tools: Sequence[Tool]) -> dict[str, str]:
-    tool = next(tool for tool in tools if tool.name == name)
+def _named(tool: Tool) -> dict[str, str]:
     if tool.hosted is not None:
-        return {"type": name}
-    return {"type": "function" if tool.custom is None else "custom", "name": name}
+        return {"type": tool.name}
+    return {"type": "function" if tool.custom is None else "custom", "name": tool.name}
 
 
 def _format(request: ChatRequest, body: dict[str, Any]) -> None:

@@ -48,7 +48,7 @@ def spoken_only(request: ChatRequest, own: str = "") -> tuple[ChatRequest, tuple
 
 def functions(request: ChatRequest) -> list[Tool]:
     """The functions that may be called: those that `tool_choice` names, where it names any."""
-    named = request.tool_choice.names if request.tool_choice is not None else ()
+    named = frozenset(request.tool_choice.names if request.tool_choice is not None else ())
     return [tool for tool in request.tools if tool.hosted is None and (not named or tool.name in named)]
 
 

@@ -178,16 +178,16 @@ def choose_by_tools(must: str, *, heeds_none: bool = True) -> Quirk:
     return quirk
 
 
-def _choice(found: Any) -> tuple[str, list[str]]:
+def _choice(found: Any) -> tuple[str, frozenset[str]]:
     """The mode, and the names it is narrowed to; "" for what cannot be read."""
     match found:
         case "auto" | "none" | "required":
-            return found, []
+            return found, frozenset()
         case {"type": "function" | "custom"}:
-            return ("required", [name]) if (name := _name(found)) else ("", [])
+            return ("required", frozenset({name})) if (name := _name(found)) else ("", frozenset())
         case {"allowed_tools": {"mode": "auto" | "required" as mode, "tools": [*few]}}:
-            return mode, [name for tool in few if (name := _name(tool))]
-    return "", []
+            return mode, frozenset(name for tool in few if (name := _name(tool)))
+    return "", frozenset()
 
 
 def _name(tool: Any) -> str:

@@ -7,8 +7,8 @@ keywords below hold schemas. Nothing is changed in place. Source: JSON Schema 20
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.chat import Json, ResponseFormat
@@ -57,23 +57,43 @@ def schemas_in(schema: Json) -> list[Json]:
     return found
 
 
+MOST_SCHEMAS = 100_000
+"""How many schemas are looked into, to know where references lead."""
+
+
 def recursive(schema: Json) -> bool:
-    """Whether a reference in the schema leads, over any steps, back to itself."""
-    leads: dict[str, set[str]] = {}
-    waiting = _refs(schema)
+    """Whether a reference in the schema leads, over any steps, back to itself; or that is hard to tell."""
+    leads, left = {"": _refs(schemas_in(schema))}, MOST_SCHEMAS
+    waiting = set(leads[""])
     while waiting:
         ref = waiting.pop()
         if ref not in leads:
-            leads[ref] = _refs(schema if ref == "#" else _named(schema, ref) or {})
+            inner = schemas_in(schema if ref == "#" else _named(schema, ref) or {})
+            if (left := left - len(inner)) < 0:
+                return True
+            leads[ref] = _refs(inner)
             waiting |= leads[ref]
-    while ends := [ref for ref, others in leads.items() if not others & leads.keys()]:
-        for ref in ends:
-            del leads[ref]
-    return bool(leads)
+    return not _ends(leads)
 
 
-def _refs(schema: Json) -> set[str]:
-    return {ref for inner in schemas_in(schema) if isinstance(ref := inner.get("$ref"), str)}
+def _ends(leads: Mapping[str, set[str]]) -> bool:
+    """Whether all ways end: those that lead nowhere are taken away, until none are left."""
+    left = {ref: len(others) for ref, others in leads.items()}
+    comes: dict[str, list[str]] = {ref: [] for ref in leads}
+    for ref, others in leads.items():
+        for other in others:
+            comes[other].append(ref)
+    ends = [ref for ref, count in left.items() if not count]
+    for ref in ends:  # which grows
+        for before in comes[ref]:
+            left[before] -= 1
+            if not left[before]:
+                ends.append(before)
+    return len(ends) == len(leads)
+
+
+def _refs(schemas: Iterable[Json]) -> set[str]:
+    return {ref for inner in schemas if isinstance(ref := inner.get("$ref"), str)}
 
 
 def _named(root: Json, ref: Any) -> Json | None:
@@ -134,12 +154,33 @@ def _moved(schema: dict[str, Any]) -> dict[str, Any]:
 # --- references with company, and allOf ---
 
 
+class Room:
+    """How often definitions may stand in the place of references, and how many bytes they may add by it.
+
+    They may name one another, so that a nest of them would grow without end.
+    """
+
+    def __init__(self) -> None:
+        self._times, self._bytes = 500, 256 * 1024
+        self._sizes: dict[int, int] = {}  # by identity
+
+    def take(self, named: Json) -> bool:
+        """Make room for a definition; whether there is some."""
+        if (size := self._sizes.get(id(named))) is None:
+            size = self._sizes[id(named)] = len(dumps(named))
+        if not self._times or size > self._bytes:
+            return False
+        self._times -= 1
+        self._bytes -= size
+        return True
+
+
 @dataclass(slots=True)
 class _Flattener:
-    """Puts definitions in the place of references. `left` bounds what a nest of them can grow to."""
+    """Puts definitions in the place of references, as long as there is room."""
 
     root: Json
-    left: int = 500
+    room: Room = field(default_factory=Room)
 
     def flat(self, schema: Json, inside: frozenset[str] = frozenset()) -> dict[str, Any]:
         """The schema with no `allOf` and no company for a `$ref`; `inside` are those being replaced."""
@@ -160,18 +201,13 @@ class _Flattener:
         parts = []
         if (ref := schema.get("$ref")) is not None:
             named = _named(self.root, ref)
-            if named is None or ref in inside or not self.left:
+            if named is None or ref in inside or not self.room.take(named):
                 return None
-            self.left -= 1
             parts.append(self._together(named, inside | {ref}))
         parts += [self._together(part, inside) for part in _schemas(schema.get("allOf"))]
         own = below(_without(schema, "$ref", "allOf"), lambda inner: self.flat(inner, inside))
-        whole: dict[str, Any] = {}
-        for part in (*parts, own):
-            if part is None:
-                return None
-            whole = _merged(whole, part)
-        return whole
+        known = [part for part in parts if part is not None]
+        return _merged([*known, own]) if len(known) == len(parts) else None
 
 
 def _schemas(value: Any) -> list[Json]:
@@ -182,15 +218,22 @@ def _without(schema: Json, *names: str) -> dict[str, Any]:
     return {name: value for name, value in schema.items() if name not in names}
 
 
-def _merged(one: Json, other: Json) -> dict[str, Any]:
-    """Two schemas that both hold, as one: properties and required names add up, else the second counts."""
-    merged = {**one, **other}
-    for keyword in one.keys() & other.keys():
-        first, second = one[keyword], other[keyword]
-        if keyword in _NAMED and isinstance(first, dict) and isinstance(second, dict):
-            merged[keyword] = {**first, **second}
-        elif keyword == "required" and isinstance(first, list) and isinstance(second, list):
-            merged[keyword] = [*first, *(name for name in second if name not in first)]
+def _merged(schemas: Iterable[Json]) -> dict[str, Any]:
+    """Schemas that all hold, as one: properties and required names add up, else the last one counts."""
+    merged: dict[str, Any] = {}
+    required: dict[bytes, Any] = {}
+    for keyword, value in (item for schema in schemas for item in schema.items()):
+        if keyword in _NAMED and isinstance(value, dict):
+            known = merged.get(keyword)
+            merged[keyword] = known if isinstance(known, dict) else {}
+            merged[keyword].update(value)
+        elif keyword == "required" and isinstance(value, list):
+            required.update((dumps(name), name) for name in value)
+            merged[keyword] = required
+        else:
+            merged[keyword] = value
+    if required:
+        merged["required"] = [*required.values()]
     return merged
 
 

@@ -198,25 +198,27 @@ _ADDED = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta":
 def fold(events: Iterable[Event]) -> list[Event]:
     """The blocks of an answer whose events these are."""
     blocks: list[Event] = []
+    pieces: list[dict[str, list[str]]] = []  # of each block's members
     for event in events:
         if event["type"] == "content_block_start":
             blocks.append(dict(event["content_block"]))
+            pieces.append({})
         elif event["type"] == "content_block_delta":
-            _add(blocks[-1], event["delta"])
-    for block in blocks:
+            _add(blocks[-1], pieces[-1], event["delta"])
+    for block, held in zip(blocks, pieces, strict=True):
+        block |= {name: "".join(texts) for name, texts in held.items() if name in block}
         if block["type"] == "tool_use":
-            block["input"] = arguments_object(block.pop("pieces", ""))
+            block["input"] = arguments_object("".join(held.get("partial_json", ())))
     return blocks
 
 
-def _add(block: Event, delta: Event) -> None:
+def _add(block: Event, pieces: dict[str, list[str]], delta: Event) -> None:
     kind = delta["type"]
-    if name := _ADDED.get(kind):
-        block[name] += delta[name]
-    elif kind == "citations_delta":
+    if kind == "citations_delta":
         block.setdefault("citations", []).append(delta["citation"])
     else:
-        block["pieces"] = block.get("pieces", "") + delta["partial_json"]
+        name = _ADDED.get(kind, "partial_json")
+        pieces.setdefault(name, []).append(delta[name])
 
 
 def _signature(thought: Thinking) -> str:
