@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from threading import Lock
 
 from gateway.chat import ChatReply, ChatRequest, Chunk, Message, Part, Thinking, ToolCall
 from gateway.clock import Clock
@@ -45,6 +46,7 @@ class Signatures:
         self._max_bytes = max_bytes
         self._max_age_s = max_age_s
         self._kept: OrderedDict[Key, Kept] = OrderedDict()
+        self._lock = Lock()  # large answers are read in threads
         self._bytes = 0
 
     def remember(self, client_id: int, model: str, parts: Iterable[Part]) -> None:
@@ -99,12 +101,13 @@ class Signatures:
         return kept
 
     def _put(self, key: Key, kept: Kept) -> None:
-        if (old := self._kept.pop(key, None)) is not None:
-            self._bytes -= old.size
-        self._kept[key] = kept
-        self._bytes += kept.size
-        while self._kept and (self._bytes > self._max_bytes or self._aged()):
-            self._bytes -= self._kept.popitem(last=False)[1].size
+        with self._lock:
+            if (old := self._kept.pop(key, None)) is not None:
+                self._bytes -= old.size
+            self._kept[key] = kept
+            self._bytes += kept.size
+            while self._kept and (self._bytes > self._max_bytes or self._aged()):
+                self._bytes -= self._kept.popitem(last=False)[1].size
 
     def _aged(self) -> bool:
         oldest = next(iter(self._kept.values()))

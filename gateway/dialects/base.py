@@ -152,9 +152,18 @@ def set_model(call: Call, model: str) -> None:
 def lower_limit(call: Call, names: tuple[str, ...], most: int) -> None:
     """Lower the members that limit the output to `most`, where one says more; 0 is no limit."""
     for name in names:
-        found = member(call.members, name) if most and name in call.members else None
-        if isinstance(found, (int, float)) and not isinstance(found, bool) and found > most:
+        if most and name in call.members and is_over(member(call.members, name), most):
             set_member(call, name, most)
+
+
+def is_over(asked: Any, most: int) -> bool:
+    """Whether more is asked for than `most`: some servers read texts as numbers, and -1 as no limit."""
+    if isinstance(asked, str):
+        try:
+            asked = float(asked)
+        except ValueError:
+            return False
+    return isinstance(asked, int | float) and not isinstance(asked, bool) and not 0 <= asked <= most
 
 
 def open_body(body: bytes) -> Members:
