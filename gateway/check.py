@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from gateway.log import redact
 from gateway.models import current
 from gateway.vault import VaultError
 
+REDIS_TIMEOUT_S = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -27,7 +30,7 @@ class Finding:
 
 
 def check(path: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Look at the configuration, the database, and the server secret, in this order."""
+    """Look at the configuration, the database, Redis where one is named, and the server secret."""
     try:
         config = load(path, environ)
     except ConfigError as exc:
@@ -38,6 +41,8 @@ def check(path: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
     if not faults:
         yield Finding("config", True, str(path))
     yield _database(config)
+    if config.redis.url:
+        yield _redis(config)
     yield _secret(config)
 
 
@@ -86,6 +91,28 @@ def _database(config: Config) -> Finding:
             return Finding("database", True, db.name)
     except DatabaseUnusable as exc:
         return Finding("database", False, str(exc))
+
+
+def _redis(config: Config) -> Finding:
+    """Whether Redis runs the limits' script, which is all that is asked of it."""
+    from gateway.limits.redis import Client, RedisLimiter, Unreachable, connect, where
+
+    async def ask(client: Client) -> None:
+        limiter = RedisLimiter(client, timeout_s=REDIS_TIMEOUT_S)
+        try:
+            await limiter.ping()
+        finally:
+            await limiter.close()
+
+    try:
+        client = connect(config.redis.url, timeout_s=REDIS_TIMEOUT_S, cluster=config.redis.cluster)
+    except ValueError as exc:
+        return Finding("redis", False, f"redis.url: {exc}")
+    try:
+        asyncio.run(ask(client))
+    except Unreachable as exc:
+        return Finding("redis", False, f"cannot use the Redis at {where(config.redis.url)}: {exc}")
+    return Finding("redis", True, where(config.redis.url))
 
 
 def _secret(config: Config) -> Finding:

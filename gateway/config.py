@@ -123,6 +123,24 @@ class DatabaseConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RedisConfig:
+    """Where limits are counted that hold across processes."""
+
+    url: Secret = option(
+        Secret(""),
+        "redis://:password@host:6379/0, rediss:// for TLS, unix:///path; empty: limits are kept in memory.",
+        text=Text(
+            r"((rediss?(\+cluster)?|unix)://.+)?",
+            "a URL that begins with redis://, rediss://, redis+cluster:// or unix://, or nothing",
+        ),
+    )
+    cluster: bool = option(False, "The URL is one of the nodes of a Redis Cluster; so is redis+cluster://.")
+    timeout_ms: int = option(
+        250, "How long a call waits for Redis, before limits go on in memory.", at_least=10, at_most=10_000
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamConfig:
     """Calls to the providers. Times are in seconds."""
 
@@ -177,6 +195,7 @@ class Config:
         DefaultsConfig, "What a new client gets that is given no limits of its own."
     )
     database: DatabaseConfig = section(DatabaseConfig, "Where clients, usage and the request log are kept.")
+    redis: RedisConfig = section(RedisConfig, "Limits that several processes share.")
     upstream: UpstreamConfig = section(UpstreamConfig, "Calls to the providers; times in seconds.")
     prometheus: PrometheusConfig = section(PrometheusConfig, "Metrics for Prometheus.")
     logging: LoggingConfig = section(LoggingConfig, "The log on stderr.")

@@ -16,16 +16,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 from urllib.parse import quote
 
 from gateway import policy
 from gateway.client import Client
 from gateway.conduit import Conduit, Way
-from gateway.dialects.base import Surface
+from gateway.dialects.base import Call, Surface
 from gateway.errors import GatewayError, RateLimited, UnsupportedParameter, UpstreamError
 from gateway.jsonio import dumps, loads
-from gateway.limits.base import Admission, rules_of
+from gateway.limits.base import Admission, Ticket, rules_of
 from gateway.log import conceal_bytes
 from gateway.providers import PROVIDERS
 from gateway.providers.base import Provider, Target
@@ -36,6 +36,8 @@ from gateway.usage import CallRecord
 LARGE_BODY_BYTES = 512 * 1024
 MAX_NAMES, MAX_NAME = 50, 100
 
+P = ParamSpec("P")
+T = TypeVar("T")
 S = TypeVar("S", bound=Surface)
 Connect = Callable[[Way[S]], Conduit]
 """How calls of one kind get to their backends: `conduit.connect`, `unary.embed`, `unary.count`."""
@@ -68,19 +70,15 @@ async def exchange(
     provider = PROVIDERS[client.backend]
     accounted = services.usage.call(client, caller.request_id, dialect.name, len(body))
     with services.metrics.in_progress(), accounted as record:
-        call = dialect.open(body)
-        policy.apply(client, dialect, call)
+        call = await aside(len(body), opened, client, dialect, body)
         record.model, record.streamed = call.model, call.stream
         caller.stream = call.stream
-        await admit(services, caller)
+        record.ticket = await admit(services, caller)
         target = Target(
             client.base_url, client.backend_api_key, call.model, client.quota.max_output_tokens or None
         )
         way = Way(dialect, provider, call, target, record, services.signatures, services.clock)
-        if len(body) < LARGE_BODY_BYTES:
-            conduit = connect(way)
-        else:  # seconds of work, for ten megabytes of short messages
-            conduit = await asyncio.to_thread(connect, way)
+        conduit = await aside(len(body), connect, way)
         if conduit.dropped:
             tell_dropped(caller, dialect, record, conduit.dropped)
         if conduit.request is None:
@@ -89,9 +87,12 @@ async def exchange(
         async with services.upstream.send(conduit.request) as reply:
             caller.headers.update(upstream_limits(reply.headers, caller.headers))
             if reply.status >= 400:
-                raise failed(provider, dialect, reply, await reply.read(), record, relayed=conduit.relayed)
+                said = await reply.read()
+                relayed = conduit.relayed
+                raise await aside(len(said), failed, provider, dialect, reply, said, record, relayed=relayed)
             if not call.stream:
-                yield told(conduit.whole(await reply.read()), record)
+                answer = await reply.read()
+                yield told(await aside(len(answer), conduit.whole, answer), record)
                 return
             await insist_on_events(reply, conduit)
             caller.streamed = True
@@ -107,19 +108,40 @@ async def exchange(
                 yield told(out, record)
 
 
-async def admit(services: Services, caller: Caller) -> None:
-    """Count a request against its client's windows. Raises `RateLimited` when one is full."""
+async def aside(size: int, work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+    """Do work on `size` bytes, so that the others need not wait.
+
+    Ten megabytes of short messages take seconds.
+    """
+    if size < LARGE_BODY_BYTES:
+        return work(*args, **options)
+    return await asyncio.to_thread(work, *args, **options)
+
+
+def opened(client: Client, dialect: Surface, body: bytes) -> Call:
+    """A client's call with its settings in it. Raises as `policy.apply` does, and for what is no call."""
+    call = dialect.open(body)
+    policy.apply(client, dialect, call)
+    return call
+
+
+async def admit(services: Services, caller: Caller) -> Ticket | None:
+    """Count a call against its client's rules; what it holds is settled with its record.
+
+    Raises `RateLimited` when there is no room for it.
+    """
     rules = rules_of(caller.client.rate_limit)
     if not rules:
-        return
+        return None
     admission = await services.limiter.admit(str(caller.client.id), rules)
     caller.headers.update(rate_headers(admission))
-    if (rule := admission.refused_by) is not None:
+    if (rule := admission.refused_by) is not None and not admission.allowed:
         wait = admission.retry_after_s
         raise RateLimited(
             f"{rule.name}: {rule.limit} requests in {rule.window_s:g} s used; try again in {wait:.3g} s",
             retry_after_s=wait,
         )
+    return admission.ticket
 
 
 def rate_headers(admission: Admission) -> dict[str, str]:

@@ -15,11 +15,11 @@ from gateway.admin import AdminAuth
 from gateway.catalog import Catalog
 from gateway.clients import ClientStore
 from gateway.clock import Clock, SystemClock
-from gateway.config import Config
+from gateway.config import Config, ConfigError
 from gateway.db import Database
 from gateway.directory import ClientDirectory
 from gateway.first_launch import open_database, open_vault
-from gateway.limits.base import Limiter
+from gateway.limits.base import Cost, Limiter
 from gateway.limits.memory import MemoryLimiter
 from gateway.metrics import Metrics
 from gateway.providers import PROVIDERS, echo
@@ -27,7 +27,7 @@ from gateway.providers.base import UpstreamRequest
 from gateway.signatures import Signatures
 from gateway.tasks import TaskGroup
 from gateway.upstream import Upstream, UpstreamSettings
-from gateway.usage import UsageLog
+from gateway.usage import CallRecord, UsageLog
 
 READY_TIMEOUT_S = 2.0
 
@@ -86,10 +86,10 @@ async def open_services(config: Config, clock: Clock | None = None) -> AsyncIter
         metrics.count_active_clients(lambda: directory.active)
         upstream = Upstream(upstream_settings(config), {echo.SCHEME: partial(_echo, clock)})
         stack.push_async_callback(upstream.close)
-        usage = UsageLog(db, clock, tasks, [metrics.finished])
-        stack.push_async_callback(usage.close)
-        limiter = MemoryLimiter(clock)
+        limiter = await open_limiter(config, clock)
         stack.push_async_callback(limiter.close)
+        usage = UsageLog(db, clock, tasks, [metrics.finished, partial(settle, limiter)])
+        stack.push_async_callback(usage.close)
         yield Services(
             config=config,
             clock=clock,
@@ -104,6 +104,32 @@ async def open_services(config: Config, clock: Clock | None = None) -> AsyncIter
             catalog=Catalog(upstream, clock),
             admin=AdminAuth(db, config.admin.username),
         )
+
+
+async def open_limiter(config: Config, clock: Clock) -> Limiter:
+    """Limits in memory, or, where a Redis is named, in that. It need not be there yet.
+
+    Raises `ConfigError`.
+    """
+    if not config.redis.url:
+        return MemoryLimiter(clock)
+    from gateway.limits.fallback import FallbackLimiter  # costs a third of the start, and 15 MB
+    from gateway.limits.redis import RedisLimiter, connect
+
+    timeout_s = config.redis.timeout_ms / 1_000
+    try:
+        client = connect(config.redis.url, timeout_s=timeout_s, cluster=config.redis.cluster)
+    except ValueError as exc:
+        raise ConfigError(f"redis.url: {exc}") from None
+    limiter = FallbackLimiter(RedisLimiter(client, timeout_s=timeout_s), clock)
+    await limiter.start()
+    return limiter
+
+
+def settle(limiter: Limiter, record: CallRecord) -> None:
+    """What a call has used replaces what was reserved for it."""
+    if record.ticket is not None and (usage := record.usage) is not None:
+        limiter.settle(record.ticket, Cost(1, usage.prompt_tokens, usage.completion_tokens))
 
 
 def _echo(clock: Clock, request: UpstreamRequest) -> echo.Answer:

@@ -23,6 +23,7 @@ from gateway.client import Client
 from gateway.clock import Clock
 from gateway.db import Database
 from gateway.errors import ClientGone, GatewayError, Overloaded
+from gateway.limits.base import Ticket
 from gateway.log import conceal_in
 from gateway.models import DailyUsageRow, RequestRow
 from gateway.secret import Secret
@@ -43,7 +44,8 @@ class CallRecord:
     """One call, filled in on its way. Times are in seconds: `started` monotonic, the others since then.
 
     `request_bytes` and `produced_bytes` (of generated text, without its framing) serve where a backend
-    reports no usage. `error_code` may be a backend's own word, `error_label` is one of few.
+    reports no usage. `error_code` may be a backend's own word, `error_label` is one of few. `ticket` is what
+    the call holds of its client's limits.
     """
 
     request_id: str
@@ -68,6 +70,7 @@ class CallRecord:
     error_code: str | None = None
     error_label: str | None = None
     error_message: str | None = None
+    ticket: Ticket | None = None
 
     def produced(self, size: int) -> None:
         """The backend generated `size` more bytes of text."""

@@ -19,10 +19,10 @@ class ReadyHandler(BaseHandler):
     """The process can serve: its database answers, and it is not on its way out."""
 
     async def get(self) -> None:
-        """200, or 503 naming what is missing."""
+        """200, or 503 naming what is missing. Away from its Redis it serves, with limits of its own."""
         checks = {
             "database": "ok" if await self.services.database_answers() else "unreachable",
-            "limiter": "memory",
+            "limiter": "degraded" if self.services.limiter.degraded else "ok",
             "draining": "yes" if self.services.draining else "no",
         }
         ready = checks["database"] == "ok" and not self.services.draining

@@ -20,8 +20,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def lines() -> list[str]:
-    return [f"{'ok' if each.ok else 'fault'}: {each.name}: {each.message}" for each in check(CONFIG, {})]
+def lines(**environ: str) -> list[str]:
+    return [f"{'ok' if each.ok else 'fault'}: {each.name}: {each.message}" for each in check(CONFIG, environ)]
 
 
 def test_after_a_first_launch_all_is_well() -> None:
@@ -31,6 +31,32 @@ def test_after_a_first_launch_all_is_well() -> None:
         "ok: database: data/gateway.db",
         "ok: secret: data/server-secret",
     ]
+
+
+def test_a_redis_is_asked_where_one_is_named(redis_url: str) -> None:
+    first_launch(CONFIG, {})
+    path = redis_url.removeprefix("unix://")
+    assert lines(AI_GATEWAY_REDIS_URL=redis_url)[2] == f"ok: redis: {path}"
+
+
+@pytest.mark.parametrize(
+    ("url", "line"),
+    [
+        (
+            "unix:///none.sock?password=hunter2",
+            "fault: redis: cannot use the Redis at /none.sock: Error 2 connecting to /none.sock. "
+            "No such file or directory.",
+        ),
+        (
+            "redis://:hunter2/@host",
+            "fault: redis: redis.url: no URL of a Redis; "
+            "special characters of a password are written as %40 for @",
+        ),
+    ],
+)
+def test_a_redis_that_cannot_be_used_is_a_fault_without_its_password(url: str, line: str) -> None:
+    first_launch(CONFIG, {})
+    assert lines(AI_GATEWAY_REDIS_URL=url)[2] == line
 
 
 def test_what_is_missing_is_said_and_not_made() -> None:

@@ -15,11 +15,11 @@ PORT = "expected a whole number from 0 to 65535"
 LEVEL = "expected debug, info, warning or error"
 SECTION = "expected lines of `key: value` in it"
 PEM = "expected a PEM file, as server.https.enabled is true"
-POSTGRES = "expected a URL that begins with postgresql://, or nothing"
+REDIS = "expected a URL that begins with redis://, rediss://, redis+cluster:// or unix://, or nothing"
 POSTGRES = "expected a URL that begins with postgresql://, or nothing"
 NO_YAML = "not YAML:"
 STAR = "text that begins with * goes in quotes"
-SECTIONS = "server, admin, defaults, database, upstream, prometheus, logging, security"
+SECTIONS = "server, admin, defaults, database, redis, upstream, prometheus, logging, security"
 
 
 @pytest.fixture
@@ -158,6 +158,8 @@ def test_a_secret_does_not_show_in_the_configs_repr(file: Path) -> None:
         ("logging:\n  level: |\n    a\n    b\n", f"2: logging.level is 'a\\nb\\n'; {LEVEL}"),
         ("logging:\n  level: " + "x" * 999, f"2: logging.level is '{'x' * 60}...'; {LEVEL}"),
         ("database:\n  url: mysql://u:hunter2@h\n", f"2: database.url is ***; {POSTGRES}"),
+        ("redis:\n  url: http://u:hunter2@h\n", f"2: redis.url is ***; {REDIS}"),
+        ("redis:\n  timeout_ms: 0\n", "2: redis.timeout_ms is '0'; expected a whole number from 10 to 10000"),
         ("server:\n  prot: 1\n", "2: unknown key server.prot; the nearest is server.port"),
         ("port: 1\n", "1: unknown key port; the nearest is server.port"),
         ("serve:\n  port: 1\n", "1: unknown key serve; the nearest is server"),

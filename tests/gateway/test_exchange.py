@@ -11,6 +11,7 @@ import pytest
 
 from gateway.dialects.errors import OpenAIErrors
 from gateway.exchange import upstream_limits
+from gateway.limits.base import NOTHING, Rule
 from tests.fakes.upstream import HANG, FakeUpstream, answer_bytes, answer_json, chunk, head
 from tests.running import Running, running
 
@@ -131,6 +132,49 @@ async def test_an_answer_that_is_no_stream_waits_in_silence(tmp_path: Path) -> N
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):
                 await quiet.read(1)
+
+
+# --- what a call holds of its client's limits ---
+
+HELD = (
+    Rule("max_input_tokens_per_day", 100, 86_400.0, "day", "input_tokens"),
+    Rule("max_output_tokens_per_day", 100, 86_400.0, "day", "output_tokens"),
+    Rule("concurrency", 1, 1.0, "running"),
+)
+USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
+
+
+@pytest.mark.parametrize(
+    ("upstream_says", "used"),
+    [
+        (answer_json({**WHOLE, "usage": USAGE}), [7, 5]),
+        (answer_json({"error": {"message": "busy", "type": "server_error"}}, 503), [0, 0]),
+        (answer_bytes(b"no JSON"), [0, 0]),
+        ([HANG], [0, 0]),
+    ],
+)
+@pytest.mark.gen_test(timeout=20)
+async def test_what_a_call_holds_is_settled_on_every_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, upstream_says: list[Any], used: list[int]
+) -> None:
+    monkeypatch.setattr("gateway.exchange.rules_of", lambda limits: HELD)
+    async with FakeUpstream(upstream_says) as upstream, running(tmp_path) as gateway:
+        key, client = await gateway.new_client(
+            backend="openai-compatible", base_url=upstream.url, backend_api_key="sk-upstream-0123"
+        )
+        body, headers = json.dumps(HELLO).encode(), {"Authorization": f"Bearer {key}"}
+        reader, writer = await gateway.send("POST", "/v1/chat/completions", headers, body)
+        if upstream_says == [HANG]:
+            async with asyncio.timeout(5):
+                while not upstream.requests:
+                    await asyncio.sleep(0.01)
+        else:
+            await reader.read()
+        writer.close()
+        await gateway.rows(1)
+        answer = await gateway.services.limiter.admit(str(client.id), HELD, NOTHING)
+    assert answer.allowed
+    assert [state.used for state in answer.windows] == [*used, 1]
 
 
 # --- errors and limits of the backend ---

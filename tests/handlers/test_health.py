@@ -36,6 +36,25 @@ async def test_a_database_that_does_not_answer_is_not_ready(tmp_path: Path) -> N
     assert (answer.status, answer.json["database"]) == (503, "unreachable")
 
 
+@pytest.mark.gen_test(timeout=20)
+async def test_away_from_its_redis_it_serves_and_says_so(tmp_path: Path, redis_url: str) -> None:
+    async with running(tmp_path) as gateway:
+        alone = await gateway.fetch("GET", "/health/ready")
+    async with running(tmp_path, redis__url=redis_url) as gateway:
+        there = await gateway.fetch("GET", "/health/ready")
+    async with running(tmp_path, redis__url=f"unix://{tmp_path}/none.sock") as gateway:
+        away = await gateway.fetch("GET", "/health/ready")
+        key = await gateway.client(rate_limit={"requests_per_minute": 1})
+        hello = {"model": "echo", "messages": [{"role": "user", "content": "Hi"}]}
+        said = [await gateway.chat(key, hello) for _ in range(2)]
+    assert [(answer.status, answer.json["limiter"]) for answer in (alone, there, away)] == [
+        (200, "ok"),
+        (200, "ok"),
+        (200, "degraded"),
+    ]
+    assert [answer.status for answer in said] == [200, 429]
+
+
 def _lose_settings() -> None:
     from gateway.models import SettingRow
 

@@ -12,10 +12,11 @@ from gateway.client import RateLimit
 from gateway.clock import Clock, ManualClock
 from gateway.limits.base import BUCKETS, Limiter, Rule, rules_of
 from gateway.limits.memory import MemoryLimiter
-from tests.gateway.limits.contract import DAY, HOUR, MINUTE, LimiterContract
+from tests.gateway.limits.contract import DAY, HOUR, MINUTE
+from tests.gateway.limits.contract_calls import CallsContract
 
 
-class TestMemoryLimiter(LimiterContract):
+class TestMemoryLimiter(CallsContract):
     @asynccontextmanager
     async def open(self, clock: Clock) -> AsyncIterator[Limiter]:
         limiter = MemoryLimiter(clock)
@@ -32,7 +33,7 @@ def test_memory_of_a_busy_key_is_bounded() -> None:
     for _ in range(1_000):
         clock.advance(0.7)
         assert admit(limiter, "a", Rule("minute", 10**6, 60.0))
-    (window,) = limiter._keys["a"]._windows.values()
+    (window,) = limiter._keys["a"].windows.values()
     assert len(window._buckets) <= BUCKETS + 1
 
 
@@ -41,7 +42,7 @@ def test_windows_of_lengths_that_are_asked_for_no_more_are_forgotten_when_they_a
     for window_s in range(1, 200):
         admit(limiter, "a", Rule("rule", 5, float(window_s)))
         clock.advance(60)
-    assert len(limiter._keys["a"]._windows) < 10
+    assert len(limiter._keys["a"].windows) < 10
 
 
 def test_keys_idle_for_longer_than_the_largest_window_are_forgotten() -> None:

@@ -1,0 +1,312 @@
+"""What one key has used: its windows, its day, and the calls it has running. Rule: no clock, no waiting.
+
+Times are whole nanoseconds, so that no edge is blurred. Memory is bounded: 61 sub-windows to a window.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from gateway.limits.base import (
+    BUCKETS,
+    NOTHING,
+    RETRY_RUNNING_S,
+    Admission,
+    Cost,
+    Measure,
+    Rule,
+    Ticket,
+    WindowState,
+)
+
+NS = 1_000_000_000
+DAY_NS = 86_400 * NS
+_RUNNING_NS = round(RETRY_RUNNING_S * NS)
+
+Span = tuple[Measure, float]
+"""Which window: what it measures, and its length in seconds."""
+
+
+class Window:
+    """What was used in the last `span_ns`."""
+
+    __slots__ = ("_buckets", "_number", "span_ns", "used")
+
+    def __init__(self, span_ns: int) -> None:
+        self.span_ns = span_ns
+        self.used = 0
+        self._number = 0
+        self._buckets: deque[list[int]] = deque()  # [number, amount], in order: 61 at most
+
+    def advance(self, now_ns: int) -> None:
+        """Drop what lies before the sub-window that `now_ns - span_ns` falls into."""
+        number = now_ns * BUCKETS // self.span_ns
+        if number > self._number:
+            self._number = number
+        buckets, oldest = self._buckets, self._number - BUCKETS
+        while buckets and buckets[0][0] < oldest:
+            self.used -= buckets.popleft()[1]
+
+    def add(self, amount: int) -> None:
+        """Count at the time that the window was advanced to."""
+        if not amount:
+            return
+        if self._buckets and self._buckets[-1][0] == self._number:
+            self._buckets[-1][1] += amount
+        else:
+            self._buckets.append([self._number, amount])
+        self.used += amount
+
+    def change(self, at_ns: int, amount: int) -> None:
+        """Add, or take away, where something was counted at `at_ns`, if that counts still."""
+        number = min(at_ns * BUCKETS // self.span_ns, self._number)
+        for bucket in self._buckets:
+            if bucket[0] == number:
+                amount = max(amount, -bucket[1])
+                bucket[1] += amount
+                self.used += amount
+                return
+        if amount > 0 and number >= self._number - BUCKETS:
+            self._merge({number: amount})
+
+    def become(self, used: int) -> None:
+        """Take over a total: what is missing was used just now, what is too much is the oldest."""
+        self.add(max(0, used - self.used))
+        for bucket in self._buckets:
+            surplus = min(bucket[1], self.used - used)
+            bucket[1] -= surplus
+            self.used -= surplus
+
+    def free_at_ns(self, room: int) -> int:
+        """When no more than `room` of what counts now will count still, or nothing at all."""
+        used = self.used
+        for number, amount in self._buckets:
+            used -= amount
+            if used <= room:
+                return self._gone_at_ns(number)
+        return self._gone_at_ns(self._buckets[-1][0]) if self._buckets else 0
+
+    def reset_ns(self) -> int:
+        """When nothing counts any more of what is used; 0: nothing is used."""
+        return self._gone_at_ns(self._buckets[-1][0]) if self.used else 0
+
+    def buckets(self) -> dict[int, int]:
+        """What was used, by the number of the sub-window."""
+        return {number: amount for number, amount in self._buckets if amount}
+
+    def absorb(self, other: Window) -> None:
+        """Take in what another window of this length has counted."""
+        self._merge(other.buckets())
+        self._number = max(self._number, other._number)
+
+    def owe(self, at_ns: int, amount: int) -> None:
+        """Note a difference to what another window counted at `at_ns`: it may be less than nothing."""
+        number = at_ns * BUCKETS // self.span_ns
+        self._number = max(self._number, number)
+        self._merge({number: amount})
+
+    def _merge(self, amounts: Mapping[int, int]) -> None:
+        parts = {number: amount for number, amount in self._buckets}
+        for number, amount in amounts.items():
+            parts[number] = parts.get(number, 0) + amount
+        self._buckets = deque([number, amount] for number, amount in sorted(parts.items()))
+        self.used += sum(amounts.values())
+
+    def _gone_at_ns(self, number: int) -> int:
+        """The first nanosecond at which sub-window `number` counts no more: the 61st after it begins."""
+        return -(-(number + BUCKETS + 1) * self.span_ns // BUCKETS)
+
+
+class Counts:
+    """All that counts for one key. `day` is the number of the day since 1970 that `on_day` tells of."""
+
+    __slots__ = ("day", "ended", "held", "longest_ns", "on_day", "used_at_ns", "windows")
+
+    def __init__(self) -> None:
+        self.windows: dict[Span, Window] = {}
+        self.day = 0
+        self.on_day = NOTHING
+        self.held: dict[str, Ticket] = {}
+        self.ended: list[Ticket] = []
+        self.longest_ns = 0
+        self.used_at_ns = 0
+
+    def advance(self, rules: Sequence[Rule], now_ns: int, today: int) -> None:
+        """Bring to now what the rules are about."""
+        self.used_at_ns = now_ns
+        for rule in rules:
+            if rule.kind == "window":
+                window = self.windows.get((rule.measure, rule.window_s))
+                if window is None:
+                    self._adopt(rules, now_ns)
+                else:
+                    window.advance(now_ns)
+            elif rule.kind == "day":
+                self._begin(today)
+
+    def _adopt(self, rules: Sequence[Rule], now_ns: int) -> None:
+        """Take in windows of new kinds, and let go of those in which nothing counts any more."""
+        fresh = {(rule.measure, rule.window_s) for rule in rules if rule.kind == "window"}
+        kept = {span: window for span, window in self.windows.items() if span in fresh}
+        for span in fresh - kept.keys():
+            kept[span] = Window(round(span[1] * NS))
+        for span, window in self.windows.items():
+            window.advance(now_ns)
+            if window.used:
+                kept[span] = window
+        for window in kept.values():
+            window.advance(now_ns)
+        self.windows = kept
+        self.longest_ns = max(window.span_ns for window in kept.values())
+
+    def _begin(self, today: int) -> None:
+        """A new day begins; a clock that is set back over midnight does not make one."""
+        if self.day != today and self.day != today + 1:
+            self.day, self.on_day = today, NOTHING
+
+    def judge(
+        self, rules: Sequence[Rule], cost: Cost, now_ns: int, midnight_ns: int
+    ) -> tuple[Rule | None, int]:
+        """The rule that makes the call wait longest, and until when. None: there is room for it."""
+        refused_by, ready_ns = None, now_ns
+        for rule in rules:
+            kind = rule.kind
+            if kind == "window":
+                window, room = self.windows[rule.measure, rule.window_s], rule.limit - cost.of(rule.measure)
+                if window.used <= room:
+                    continue
+                free_ns = max(window.free_at_ns(room), now_ns + 1)
+            elif kind == "day":
+                if self.on_day.of(rule.measure) + cost.of(rule.measure) <= rule.limit:
+                    continue
+                free_ns = midnight_ns
+            elif len(self.held) < rule.limit:
+                continue
+            else:
+                free_ns = now_ns + _RUNNING_NS
+            if free_ns > ready_ns:
+                refused_by, ready_ns = rule, free_ns
+        return refused_by, ready_ns
+
+    def count(self, rules: Sequence[Rule], cost: Cost) -> None:
+        """Count a call that was admitted."""
+        spans = [(rule.measure, rule.window_s) for rule in rules if rule.kind == "window"]
+        for span in dict.fromkeys(spans):  # rules of one length share a window
+            self.windows[span].add(cost.of(span[0]))
+        if any(rule.kind == "day" for rule in rules):
+            self.on_day = add(self.on_day, cost)
+
+    def states(self, rules: Sequence[Rule], now_ns: int, midnight_ns: int) -> tuple[WindowState, ...]:
+        """Every rule as it stands now."""
+        return tuple(self._state(rule, now_ns, midnight_ns) for rule in rules)
+
+    def _state(self, rule: Rule, now_ns: int, midnight_ns: int) -> WindowState:
+        if rule.kind == "window":
+            window = self.windows[rule.measure, rule.window_s]
+            used, reset_ns = window.used, window.reset_ns()
+        elif rule.kind == "day":
+            used, reset_ns = self.on_day.of(rule.measure), midnight_ns
+        else:
+            used, reset_ns = len(self.held), now_ns + _RUNNING_NS
+        limit = rule.limit
+        reset_s = (reset_ns - now_ns) / 1e9 if used else 0.0
+        return WindowState(rule, used, limit - used if used < limit else 0, reset_s)
+
+    def settle(self, ticket: Ticket, billed: Cost) -> bool:
+        """Replace what a ticket has reserved by what was billed. False: nothing is held for it."""
+        if self.held.pop(ticket.id, None) is None:
+            return False
+        for span in token_spans(ticket.rules):
+            if (window := self.windows.get(span)) is not None:
+                window.change(ticket.at_ns, billed.of(span[0]) - ticket.cost.of(span[0]))
+        if ticket.day and ticket.day == self.day:
+            used = add(self.on_day, _difference(ticket, billed))
+            self.on_day = Cost(used.requests, max(0, used.input_tokens), max(0, used.output_tokens))
+        return True
+
+    def end(self, ticket: Ticket, billed: Cost) -> None:
+        """Note the end of a call that is counted elsewhere: the difference that it makes there."""
+        for span in token_spans(ticket.rules):
+            window = self.windows.setdefault(span, Window(round(span[1] * NS)))
+            window.owe(ticket.at_ns, billed.of(span[0]) - ticket.cost.of(span[0]))
+        if ticket.day > self.day:
+            self.day, self.on_day = ticket.day, NOTHING
+        if ticket.day == self.day:
+            self.on_day = add(self.on_day, _difference(ticket, billed))
+        self.ended.append(ticket)
+
+    def seed(self, day: int, used: Cost) -> None:
+        """What was used on a day that is not known yet."""
+        if day > self.day:
+            self.day, self.on_day = day, used
+
+    def learn(self, rules: Sequence[Rule], admission: Admission) -> None:
+        """Take over the state that another limiter tells of."""
+        self.advance(rules, admission.at_ns, admission.at_ns // DAY_NS)
+        for rule, state in zip(rules, admission.windows, strict=True):
+            if rule.kind == "window":
+                self.windows[rule.measure, rule.window_s].become(state.used)
+            elif rule.kind == "day":
+                self.on_day = _with(self.on_day, rule.measure, state.used)
+        if (ticket := admission.ticket) is not None:
+            self.held[ticket.id] = ticket
+
+    def absorb(self, other: Counts) -> None:
+        """Take in what others have counted for the same key, later than this."""
+        for span, window in other.windows.items():
+            if span in self.windows:
+                self.windows[span].absorb(window)
+            else:
+                self.windows[span] = window
+        if other.day == self.day:
+            self.on_day = add(self.on_day, other.on_day)
+        elif other.day > self.day:
+            self.day, self.on_day = other.day, other.on_day
+        self.held |= other.held
+        self.ended += other.ended
+
+    def idle(self, now_ns: int) -> bool:
+        """Whether nothing counts any more."""
+        longest_ns = max(self.longest_ns, DAY_NS) if self.day else self.longest_ns
+        return not self.held and (now_ns - self.used_at_ns) * BUCKETS > longest_ns * (BUCKETS + 1)
+
+
+def token_spans(rules: Iterable[Rule]) -> Iterator[Span]:
+    """The windows that count tokens, each once."""
+    spans = [(rule.measure, rule.window_s) for rule in rules if rule.kind == "window"]
+    return (span for span in dict.fromkeys(spans) if span[0] != "requests")
+
+
+def add(one: Cost, other: Cost) -> Cost:
+    """The sum."""
+    return Cost(
+        one.requests + other.requests,
+        one.input_tokens + other.input_tokens,
+        one.output_tokens + other.output_tokens,
+    )
+
+
+def reserved(tickets: Iterable[Ticket], day: int) -> Cost:
+    """The tokens that calls under way hold of a day's budget."""
+    held = NOTHING
+    for ticket in tickets:
+        if ticket.day == day:
+            held = add(held, ticket.cost._replace(requests=0))
+    return held
+
+
+def _difference(ticket: Ticket, billed: Cost) -> Cost:
+    reserved_ = ticket.cost
+    return Cost(
+        0, billed.input_tokens - reserved_.input_tokens, billed.output_tokens - reserved_.output_tokens
+    )
+
+
+def _with(used: Cost, measure: Measure, amount: int) -> Cost:
+    if measure == "requests":
+        return used._replace(requests=amount)
+    if measure == "output_tokens":
+        return used._replace(output_tokens=amount)
+    others = used.output_tokens if measure == "tokens" else 0
+    return used._replace(input_tokens=max(0, amount - others))

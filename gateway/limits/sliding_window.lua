@@ -1,0 +1,301 @@
+-- All that counts for one client, judged and changed in one step. See base.py for what it promises.
+--
+-- KEYS   1 calls: sorted set, member "id:day:input:output" -> microsecond until which it is held
+--        2 day: hash; d number of the day since 1970, r requests, i input tokens, o output tokens
+--        3... windows: a hash each; u used, o oldest and n newest sub-window, and the amount in each by number
+-- ARGV   1 words, separated by spaces: the operation, the time in microseconds (-: this server's), and what
+--          the operation reads, in order
+--
+-- Numbers are doubles, exact up to 2^53: no product here exceeds it until the year 2255.
+
+local PARTS = 60
+local DAY = 86400000000
+
+local words, at = {}, 0
+for each in string.gmatch(ARGV[1], '%S+') do words[#words + 1] = each end
+
+local function word()
+  at = at + 1
+  return words[at]
+end
+
+local function number()
+  return tonumber(word())
+end
+
+local function text(value)
+  return string.format('%.0f', value)
+end
+
+local operation, now = word(), number()
+if not now then
+  local time = redis.call('TIME')
+  now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+end
+
+-- Windows
+
+local function part_at(time, span)
+  local turns = math.floor(time / span)
+  return turns * PARTS + math.floor((time - turns * span) * PARTS / span)
+end
+
+local function gone_at(part, span) -- the first microsecond at which it counts no more: the 61st after it begins
+  local turns = math.floor((part + PARTS + 1) / PARTS)
+  return turns * span + math.ceil((part + PARTS + 1 - turns * PARTS) * span / PARTS)
+end
+
+local function forget_before(window, part)
+  local gone = {}
+  for each = window.oldest, part - 1 do gone[#gone + 1] = text(each) end
+  for _, amount in ipairs(redis.call('HMGET', window.key, unpack(gone))) do
+    window.used = window.used - (tonumber(amount) or 0)
+  end
+  window.oldest = part
+  redis.call('HDEL', window.key, unpack(gone))
+  redis.call('HSET', window.key, 'u', text(window.used), 'o', text(window.oldest))
+end
+
+local function window_of(key, span)
+  local saved = redis.call('HMGET', key, 'u', 'o', 'n')
+  local window = {key = key, span = span, part = part_at(now, span)}
+  window.used, window.oldest, window.newest = tonumber(saved[1]), tonumber(saved[2]), tonumber(saved[3])
+  -- The clock of a server that takes over may be behind: time stands still until it has caught up.
+  if window.used and math.abs(window.newest - window.part) <= PARTS then
+    window.part = math.max(window.part, window.newest)
+    if window.oldest < window.part - PARTS then forget_before(window, window.part - PARTS) end
+  else
+    if window.used then redis.call('DEL', key) end
+    window.used, window.oldest, window.newest, window.fresh = 0, window.part, window.part, true
+  end
+  return window
+end
+
+local function save(window)
+  redis.call('HSET', window.key,
+    'u', text(window.used), 'o', text(window.oldest), 'n', text(window.newest))
+  redis.call('PEXPIRE', window.key, text(math.ceil(window.span / 1000 * (PARTS + 2) / PARTS)))
+end
+
+local function add(window, amount)
+  if amount == 0 then return end
+  redis.call('HINCRBY', window.key, text(window.part), text(amount))
+  window.used = window.used + amount
+  window.newest = window.part
+  save(window)
+end
+
+local function free_at(window, room) -- when no more than `room` of what counts now will count still
+  local parts, left = {}, window.used
+  for each = window.oldest, window.newest do parts[#parts + 1] = text(each) end
+  for index, amount in ipairs(redis.call('HMGET', window.key, unpack(parts))) do
+    left = left - (tonumber(amount) or 0)
+    if left <= room then return gone_at(window.oldest + index - 1, window.span) end
+  end
+  return gone_at(window.newest, window.span)
+end
+
+local function put(window, part, amount)
+  if part < window.part - PARTS then return end
+  part = math.min(part, window.part)
+  amount = math.max(amount, -(tonumber(redis.call('HGET', window.key, text(part))) or 0))
+  if amount == 0 then return end
+  redis.call('HINCRBY', window.key, text(part), text(amount))
+  window.used = window.used + amount
+  window.oldest, window.newest = math.min(window.oldest, part), math.max(window.newest, part)
+end
+
+local function change(window, time, amount) -- where something was counted at `time`, if that counts still
+  put(window, part_at(time, window.span), amount)
+  save(window)
+end
+
+-- The day, and calls under way
+
+local today = math.floor(now / DAY)
+
+local function day_of()
+  local saved = redis.call('HMGET', KEYS[2], 'd', 'r', 'i', 'o')
+  local day = {number = tonumber(saved[1]) or 0}
+  day.r, day.i, day.o = tonumber(saved[2]) or 0, tonumber(saved[3]) or 0, tonumber(saved[4]) or 0
+  return day
+end
+
+local function save_day(day)
+  redis.call('HSET', KEYS[2], 'd', text(day.number), 'r', text(day.r), 'i', text(day.i), 'o', text(day.o))
+  redis.call('PEXPIRE', KEYS[2], text(2 * DAY / 1000))
+end
+
+local function reserve(day, member, sign) -- the tokens that a call holds, if it is of this day
+  local number_, input, output = string.match(member, ':(%d+):(%d+):(%d+)$')
+  if tonumber(number_) ~= day.number or day.number == 0 then return end
+  day.i = math.max(0, day.i + sign * tonumber(input))
+  day.o = math.max(0, day.o + sign * tonumber(output))
+  day.changed = true
+end
+
+local function drop_dead(day) -- calls whose process does not renew them
+  local dead = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', text(now))
+  for _, member in ipairs(dead) do
+    reserve(day, member, -1)
+    redis.call('ZREM', KEYS[1], member)
+  end
+end
+
+local function hold(day, member, lease)
+  if not redis.call('ZSCORE', KEYS[1], member) then reserve(day, member, 1) end
+  redis.call('ZADD', KEYS[1], text(now + lease), member)
+  redis.call('PEXPIRE', KEYS[1], text(math.ceil(lease / 1000) + 1000))
+end
+
+local function begin(day) -- a clock that is set back over midnight does not make a new day
+  if day.number ~= today and day.number ~= today + 1 then
+    day.number, day.r, day.i, day.o = today, 0, 0, 0
+  end
+end
+
+-- Operations
+
+local operations = {}
+
+-- enforce id lease requests input output tracked daily, windows: measure span, rules: where measure limit
+-- -> the rule that refuses (from 1; 0: none) and its wait, the time, and of each rule: used, reset
+function operations.admit()
+  local enforce, id, lease = word() == '1', word(), number()
+  local cost = {r = number(), i = number(), o = number()}
+  cost.t = cost.i + cost.o
+  local tracked, daily = word() == '1', word() == '1'
+  local windows, rules, day, running = {}, {}, nil, 0
+  for index = 1, number() do
+    local measure = word()
+    windows[index] = window_of(KEYS[index + 2], number())
+    windows[index].measure = measure
+  end
+  for index = 1, number() do
+    rules[index] = {where = word(), measure = word(), limit = number()}
+  end
+  if tracked then
+    day = day_of()
+    drop_dead(day)
+    if daily then begin(day) end
+    day.t = day.i + day.o
+    running = redis.call('ZCARD', KEYS[1])
+  end
+
+  local refused, ready = 0, now
+  for index, rule in ipairs(rules) do
+    local room, free = rule.limit - cost[rule.measure], now
+    if rule.where == 'running' then
+      if running >= rule.limit then free = now + 1000000 end
+    elseif rule.where == 'day' then
+      if day[rule.measure] > room then free = (day.number + 1) * DAY end
+    else
+      local window = windows[tonumber(rule.where)]
+      if window.used > room then free = math.max(free_at(window, room), now + 1) end
+    end
+    if free > ready then refused, ready = index, free end
+  end
+
+  if refused == 0 or not enforce then
+    for _, window in ipairs(windows) do add(window, cost[window.measure]) end
+    if daily then
+      day.r, day.i, day.o = day.r + cost.r, day.i + cost.i, day.o + cost.o
+      day.t, day.changed = day.i + day.o, true
+    end
+    if id ~= '-' then
+      local member = id .. ':' .. (daily and text(day.number) or '0') .. ':' .. text(cost.i) .. ':' .. text(cost.o)
+      redis.call('ZADD', KEYS[1], text(now + lease), member)
+      redis.call('PEXPIRE', KEYS[1], text(math.ceil(lease / 1000) + 1000))
+      running = running + 1
+    end
+  end
+  if tracked and day.changed then save_day(day) end
+
+  local told = {text(refused), text(ready - now), text(now)}
+  for _, rule in ipairs(rules) do
+    local used, reset
+    if rule.where == 'running' then
+      used, reset = running, now + 1000000
+    elseif rule.where == 'day' then
+      used, reset = day[rule.measure], (day.number + 1) * DAY
+    else
+      local window = windows[tonumber(rule.where)]
+      used, reset = window.used, gone_at(window.newest, window.span)
+    end
+    told[#told + 1] = text(used)
+    told[#told + 1] = text(used > 0 and reset - now or 0)
+  end
+  return table.concat(told, ' ')
+end
+
+-- member sure input output, windows: span time amount
+-- An unsure settlement may have been made already: it is made only while the call is held.
+function operations.settle()
+  local member, sure = word(), word() == '1'
+  local day, input, output = day_of(), number(), number()
+  local held = redis.call('ZREM', KEYS[1], member) == 1
+  if not held and not sure then return '' end
+  if held then reserve(day, member, -1) end
+  reserve(day, string.match(member, '^[^:]+:%d+') .. ':' .. text(input) .. ':' .. text(output), 1)
+  if day.changed then save_day(day) end
+  for index = 1, number() do
+    local window = window_of(KEYS[index + 2], number())
+    change(window, number(), number())
+  end
+  return ''
+end
+
+-- lease, members
+function operations.hold()
+  local day, lease = day_of(), number()
+  for _ = 1, number() do hold(day, word(), lease) end
+  if day.changed then save_day(day) end
+  return ''
+end
+
+-- day requests input output
+function operations.seed()
+  local day, number_ = day_of(), number()
+  if number_ > day.number and number_ >= today then
+    day.number, day.r, day.i, day.o = number_, number(), number(), number()
+    save_day(day)
+  end
+  return ''
+end
+
+-- day, r i o that this server does not know, r i o of all that was seen, members that ended, members that
+-- are held, lease; windows: span, parts: number, amount that this server does not know, amount that was seen
+-- What has ended is in both. Where this server has forgotten everything, it takes over what was seen.
+function operations.merge()
+  local day, number_ = day_of(), number()
+  local new = {r = number(), i = number(), o = number()}
+  local seen = {r = number(), i = number(), o = number()}
+  for _ = 1, number() do
+    local member = word()
+    local held = redis.call('ZREM', KEYS[1], member) == 1
+    if not held and number_ == day.number then reserve(day, member, 1) end -- its lease ran out
+  end
+  if number_ == day.number then
+    day.r, day.i, day.o = day.r + new.r, math.max(0, day.i + new.i), math.max(0, day.o + new.o)
+    day.changed = number_ > 0
+  elseif number_ > day.number then
+    day.number, day.r, day.i, day.o = number_, seen.r, math.max(0, seen.i), math.max(0, seen.o)
+    day.changed = true
+  end
+  local members = {}
+  for index = 1, number() do members[index] = word() end
+  local lease = number()
+  for _, member in ipairs(members) do hold(day, member, lease) end
+  if day.changed then save_day(day) end
+  for index = 1, number() do
+    local window = window_of(KEYS[index + 2], number())
+    for _ = 1, number() do
+      local part, unknown, known = number(), number(), number()
+      put(window, part, window.fresh and known or unknown)
+    end
+    if window.used > 0 or not window.fresh then save(window) end
+  end
+  return ''
+end
+
+return operations[operation]()
