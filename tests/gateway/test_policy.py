@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway import policy
-from gateway.client import Client
+from gateway.client import Client, Quota
 from gateway.dialects.base import Call
 from gateway.dialects.openai_chat import OPENAI_CHAT
-from gateway.errors import BadRequest, ModelNotAllowed
+from gateway.errors import BadRequest, GatewayError, ModelNotAllowed
 from gateway.jsonio import dumps
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -119,3 +122,113 @@ def test_a_refused_call_is_not_amended() -> None:
     with pytest.raises(ModelNotAllowed):
         policy.apply(replace(CLIENT, models=("gpt-*",), system_prompt="S"), OPENAI_CHAT, call)
     assert body(call) == {"model": "o3", "messages": [USER]}
+
+
+# --- models beside the model: tests/test_whitelist.py has the table; here is what it must not cost ---
+
+HOSTED = b'[{"type": "x:y", "model" : "gpt-4o", "weight": 1.10}]'
+OWN = b'[ {"type": "function", "function": {"name": "f", "description": "1.10"}} ]'
+
+
+def relayed(client: Client, **members: bytes) -> dict[str, bytes]:
+    fields = b"".join(b',"%b":%b' % (name.encode(), value) for name, value in members.items())
+    call = OPENAI_CHAT.open(b'{"model":"gpt-4o","messages":[{}]%b}' % fields)
+    policy.apply(client, OPENAI_CHAT, call)
+    return {name: bytes(call.members[name]) for name in members}
+
+
+def test_tools_that_nobody_else_runs_keep_their_bytes() -> None:
+    client = replace(CLIENT, models=("gpt-*",), system_prompt="S", quota=Quota(max_output_tokens=9))
+    assert relayed(client, tools=OWN, metadata=b'{ "model": "x" }') == {
+        "tools": OWN,
+        "metadata": b'{ "model": "x" }',
+    }
+
+
+def test_what_was_looked_into_goes_on_as_it_was_understood() -> None:
+    found = relayed(replace(CLIENT, models=("gpt-*",)), tools=HOSTED)
+    assert found == {"tools": b'[{"type":"x:y","model":"gpt-4o","weight":1.1}]'}
+
+
+def test_without_settings_nothing_is_looked_into() -> None:
+    members = {"tools": HOSTED, "models": b'[ "o3" ]', "Model": b'"o3"', "extra_body": b"{ }"}
+    assert relayed(CLIENT, **members) == members
+
+
+@pytest.mark.parametrize(
+    ("patterns", "model", "allowed"),
+    [
+        (("a*",), "a,b", False),
+        (("a*",), "a, a2", True),
+        (("a*", "b"), "a,b", True),
+        (("a,b",), "a,b", True),
+        (("a*",), "a@preset/x", False),
+        (("a*", "@preset/x"), "a@preset/x", True),
+        (("@preset/*",), "@preset/x", True),
+        (("a@preset/x",), "a@preset/x", True),
+        (("*",), "a,b@preset/x", True),
+    ],
+)
+def test_of_several_models_in_one_text_each_must_be_allowed(
+    patterns: tuple[str, ...], model: str, allowed: bool
+) -> None:
+    client = replace(CLIENT, models=patterns)
+    if allowed:
+        assert applied(client, model=model).model == model
+    else:
+        with pytest.raises(ModelNotAllowed):
+            applied(client, model=model)
+
+
+@pytest.mark.parametrize(
+    "model", [".", "..", "../x", "x/..", "x/../y", "x\\..\\y", "x\0", "x\ud800", "x" * 501]
+)
+def test_what_can_be_no_name_is_refused_without_a_whitelist_too(model: str) -> None:
+    with pytest.raises(BadRequest, match="cannot be the name of a model"):
+        applied(CLIENT, model=model)
+
+
+@pytest.mark.parametrize("model", ["./x.gguf", "a/b:free", "x..y", "hf.co/a/b:Q4_K_M", "C:\\x", "~a/latest"])
+def test_unusual_names_are_names(model: str) -> None:
+    assert applied(CLIENT, model=model).model == model
+
+
+@pytest.mark.parametrize("name", ["tools", "models", "plugins", "fallbacks", "extra_body", "compound_custom"])
+def test_a_member_nested_too_deeply_is_a_bad_request(name: str) -> None:
+    deep = b'{"model":' * 1200 + b"1" + b"}" * 1200
+    with pytest.raises(BadRequest, match="nested too deeply"):
+        relayed(replace(CLIENT, models=("gpt-*",)), **{name: b"[%b]" % deep})
+
+
+JSON = st.recursive(
+    st.none() | st.integers() | st.text(max_size=5) | st.sampled_from(["gpt-4o", "o3"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["model", "models", "type", "id", "parameters", "tools", "x"]), inner
+        )
+    ),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(policy._JUDGED - {"model", "messages"})), JSON, max_size=3))
+def test_whatever_a_body_holds_it_is_refused_in_words_or_goes_on_as_json(members: dict[str, Any]) -> None:
+    client = replace(CLIENT, models=("gpt-4o",), system_prompt="S", quota=Quota(max_output_tokens=9))
+    try:
+        sent = body(applied(client, model="gpt-4o", **members))
+    except GatewayError:
+        return
+    assert sent["model"] == "gpt-4o"
+    assert sent["messages"][0] == {"role": "system", "content": "S"}
+    assert all(value == "gpt-4o" for value in named(sent.get("models")))
+    for name in ("max_tokens", "n_predict"):
+        assert sent.get(name) is None or 1 <= sent[name] <= 9
+
+
+def named(found: Any) -> Iterator[str]:
+    if isinstance(found, str):
+        yield found
+    elif isinstance(found, list):
+        for item in found:
+            yield from named(item)
