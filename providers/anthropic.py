@@ -44,6 +44,7 @@ from gateway.providers.base import (
     Wire,
     endpoint,
 )
+from gateway.providers.caps import cap_message
 from gateway.providers.faults import fault, fault_in, no_answer
 from gateway.providers.lenient import as_count, as_object, as_objects, as_seconds, as_text, json_object
 from gateway.sse import ServerSentEvent
@@ -102,7 +103,9 @@ class Anthropic:
     ) -> UpstreamRequest:
         """The client's members as they came, under the upstream's name for the model."""
         sent = {**_headers(target), **headers}
-        return UpstreamRequest(_messages_url(target), sent, dumps(for_model(body, target)), stream=stream)
+        return UpstreamRequest(
+            _messages_url(target), sent, dumps(cap_message(for_model(body, target), target)), stream=stream
+        )
 
     def parse(self, body: bytes) -> ChatReply:
         """Read a whole answer. Raises what its `error` member means, or `UpstreamError` when it is none."""

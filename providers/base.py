@@ -24,7 +24,7 @@ class Target:
     """Where a client's calls go.
 
     `base_url` is "" for the provider's own address; `model` is the upstream's name for the model.
-    `max_output_tokens` is the client's cap, for a backend that wants a limit where the request names none.
+    `max_output_tokens` is the client's cap, which the backend is told where the request names no limit.
     """
 
     base_url: str

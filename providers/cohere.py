@@ -42,11 +42,13 @@ from gateway.providers.base import (
     Wire,
     endpoint,
 )
+from gateway.providers.caps import limited
 from gateway.providers.cohere_embeddings import CohereEmbeddings
-from gateway.providers.cohere_request import translate
+from gateway.providers.cohere_request import OUTPUTS, translate
 from gateway.providers.cohere_server import BASE_URL, headers, url
 from gateway.providers.faults import fault, fault_in
 from gateway.providers.lenient import as_count, as_json_text, as_object, as_objects, as_text, json_object
+from gateway.providers.quirks import by_model
 from gateway.sse import DONE, ServerSentEvent
 
 DIALECT = "cohere-chat"
@@ -117,7 +119,7 @@ class CohereChat:
 
     def build(self, request: ChatRequest, target: Target) -> UpstreamRequest:
         """Put a request in Cohere's words. Raises `UnsupportedParameter` for what must not be dropped."""
-        body, dropped = translate(request, target.model)
+        body, dropped = translate(limited(request, target, by_model(OUTPUTS, target.model)), target.model)
         sent = headers(target)
         if request.stream:  # else some deployments answer with lines of JSON
             sent["accept"] = "text/event-stream"

@@ -51,6 +51,12 @@ OWN: Mapping[str, str] = {
     **{"safety_mode": "", "citation_options": "", "documents": "", "priority": ""},
 }
 """Cohere's own settings -> the parameter of OpenAI's that says the same, if there is one."""
+OUTPUTS = (
+    (r"command-a-(03|vision|translate)", 8000),
+    (r"command-(r|light|nightly)|aya|^command$", 4000),
+    (r"command-a", 32_000),
+)
+"""What each model gives at most, where more is refused: the first pattern that fits counts."""
 TOOL_CHOICES = {"required": "REQUIRED", "none": "NONE"}
 
 BUDGETS: Mapping[Effort, int | None] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway.providers.base import Provider
+from gateway.providers.cohere_request import OUTPUTS
 from gateway.providers.openai import GENUINE, OpenAI
 from gateway.providers.openai_server import ANY_MODEL, Differences
 from gateway.providers.quirks import (
@@ -160,6 +161,7 @@ COHERE = Differences(
     ),
     genuine=False,
     quirks=(efforts((r"", ("none", "high"))),),
+    outputs=OUTPUTS,
 )
 
 # /v1 of it; the native API is ollama.py. Members that it does not know pass without effect: under its newer
@@ -209,6 +211,7 @@ DEEPSEEK = Differences(
     ),
     takes=frozenset({"thinking"}),
     thoughts=((r"", "reasoning_content"),),
+    outputs=((r"^deepseek-(chat|coder)", 8192), (r"^deepseek-reasoner", 65_536)),
     embeddings="",
 )
 
@@ -236,6 +239,16 @@ GROQ = Differences(
     ),
     takes=frozenset({"reasoning_format", "include_reasoning", "search_settings"}),
     thoughts=((r"gpt-oss|qwen", "reasoning"),),
+    outputs=(
+        (r"guard", 1024),
+        (r"allam", 4096),
+        (r"llama-4|gemma|compound", 8192),
+        (r"kimi", 16_384),
+        (r"llama-3\.3", 32_768),
+        (r"qwen", 40_960),
+        (r"gpt-oss", 65_536),
+        (r"llama-3\.1", 131_072),
+    ),
 )
 
 OPENROUTER = Differences(

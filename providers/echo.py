@@ -72,7 +72,9 @@ def answer(request: UpstreamRequest, *, answer_id: str = "chatcmpl-echo", create
     users = [_text(message) for message in messages if message.get("role") == "user"]
     if not users:
         return _refuse("echo needs a user message", "messages")
-    words = re.findall(r"\s*\S+|\s+$", users[-1])
+    every = re.findall(r"\s*\S+|\s+$", users[-1])
+    words = every[: _limit(asked, len(every))]
+    finish = "stop" if len(words) == len(every) else "length"
     prompt = sum(len(_text(message).split()) for message in messages)
     usage = {"prompt_tokens": prompt, "completion_tokens": len(words), "total_tokens": prompt + len(words)}
     head = {
@@ -82,9 +84,9 @@ def answer(request: UpstreamRequest, *, answer_id: str = "chatcmpl-echo", create
         "system_fingerprint": None,
     }
     if request.stream:
-        return 200, SSE, _stream(head, words, usage)
+        return 200, SSE, _stream(head, words, finish, usage)
     message = {"role": "assistant", "content": "".join(words), "refusal": None}
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
     return 200, JSON, [dumps({"object": "chat.completion", **head, "choices": [choice], "usage": usage})]
 
 
@@ -127,14 +129,20 @@ def _text(message: Any) -> str:
     return as_text(content)
 
 
-def _stream(head: dict[str, Any], words: list[str], usage: dict[str, int]) -> Iterator[bytes]:
+def _limit(asked: dict[str, Any], most: int) -> int:
+    """How many words may be said; a word is a token here."""
+    limits = [asked.get(name) for name in ("max_completion_tokens", "max_tokens")]
+    return min((limit for limit in limits if isinstance(limit, int) and limit > 0), default=most)
+
+
+def _stream(head: dict[str, Any], words: list[str], finish: str, usage: dict[str, int]) -> Iterator[bytes]:
     deltas: list[dict[str, str]] = [
         {"role": "assistant", "content": ""},
         *({"content": word} for word in words),
         {},
     ]
     for delta in deltas:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None if delta else "stop"}
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None if delta else finish}
         yield sse.encode(
             dumps({"object": "chat.completion.chunk", **head, "choices": [choice], "usage": None})
         )

@@ -44,10 +44,11 @@ from gateway.providers.base import (
     UpstreamRequest,
     Wire,
 )
+from gateway.providers.caps import cap_contents, limited
 from gateway.providers.faults import fault, fault_in
 from gateway.providers.gemini_count import GeminiCount
 from gateway.providers.gemini_embeddings import GeminiEmbeddings
-from gateway.providers.gemini_request import DIALECT, translate
+from gateway.providers.gemini_request import DIALECT, most_output, translate
 from gateway.providers.gemini_server import address, json_headers, key_header, method_url
 from gateway.providers.lenient import as_count, as_object, as_objects, as_text, json_object
 from gateway.sse import DONE, ServerSentEvent
@@ -84,7 +85,7 @@ class Gemini:
 
     def build(self, request: ChatRequest, target: Target) -> UpstreamRequest:
         """Put a request in Gemini's words. Raises `BadRequest` for a tool result that answers no call."""
-        body, dropped = translate(request, target.model)
+        body, dropped = translate(limited(request, target, most_output(target.model)), target.model)
         return self._send(dumps(body), target, stream=request.stream, dropped=dropped)
 
     def wire(self, dialect: str, target: Target) -> Wire | None:
@@ -108,6 +109,7 @@ class Gemini:
     ) -> UpstreamRequest:
         """The client's members as they came; `model` is left out, as it must agree with the path."""
         kept = {name: value for name, value in body.items() if name != "model"}
+        kept = cap_contents(kept, target, most_output(target.model))
         return self._send(dumps(kept), target, stream=stream)
 
     def _send(

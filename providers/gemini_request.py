@@ -76,6 +76,11 @@ def _generation(model: str) -> tuple[int, int]:
     return (1, 0) if "gemma" in model else (3, 0)
 
 
+def most_output(model: str) -> int:
+    """What a model gives at most."""
+    return 8192 if _generation(model) < (2, 5) else 65_536
+
+
 # --- contents ---
 
 _IN_RESPONSES = frozenset({"image/png", "image/jpeg", "image/webp", "application/pdf", "text/plain"})

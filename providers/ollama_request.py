@@ -299,7 +299,7 @@ def _put(place: dict[str, Any], name: str, value: Any, replaced: str) -> Iterato
 
 
 def _bound(options: dict[str, Any], most: int | None) -> None:
-    """Hold the answer to `most` tokens; less than 0 is without end, as is none at all."""
-    wanted = options.get("num_predict", -1)
-    if most is not None and isinstance(wanted, int | float) and not 0 <= wanted <= most:
+    """Hold the answer to `most` tokens; 0 and less is without end, as is none at all."""
+    wanted = options.get("num_predict")
+    if most is not None and not (isinstance(wanted, int | float) and 1 <= wanted <= most):
         options["num_predict"] = most

@@ -27,6 +27,7 @@ from gateway.providers.base import (
     UpstreamRequest,
     Wire,
 )
+from gateway.providers.caps import NEWER, OLDER, cap_chat
 from gateway.providers.faults import fault
 from gateway.providers.lenient import as_count, as_objects, as_text
 from gateway.providers.openai_answer import read_reply
@@ -34,7 +35,7 @@ from gateway.providers.openai_completions import OpenAICompletions
 from gateway.providers.openai_conversation import DIALECT
 from gateway.providers.openai_details import recalled
 from gateway.providers.openai_embeddings import OpenAIEmbeddings
-from gateway.providers.openai_models import QUIRKS
+from gateway.providers.openai_models import QUIRKS, UNTOLD
 from gateway.providers.openai_request import translate
 from gateway.providers.openai_responses import OpenAIResponses
 from gateway.providers.openai_responses_request import DIALECT as RESPONSES
@@ -115,9 +116,12 @@ class OpenAI:
     def _send(
         self, body: dict[str, Any], target: Target, *, stream: bool, dropped: list[str]
     ) -> UpstreamRequest:
+        capped = cap_chat(body, self.differs, target)
         dropped += self.server.fit(body)
         for quirk in self.differs.quirks:
             dropped += quirk(body)
+        if capped:
+            dropped = [name for name in dropped if name not in (NEWER, OLDER)]
         if not self.differs.stream_usage and "stream_options" in dropped:
             dropped.remove("stream_options")  # refused here, where usage comes unasked
         if stream:
@@ -169,6 +173,6 @@ class OpenAI:
         )
 
 
-GENUINE = Differences(responses=True, quirks=QUIRKS)
+GENUINE = Differences(responses=True, quirks=QUIRKS, outputs=UNTOLD)
 """OpenAI itself."""
 OPENAI: Provider = OpenAI(differs=GENUINE)

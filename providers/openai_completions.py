@@ -13,6 +13,7 @@ from gateway.chat import ChatReply, Choice, Chunk, Message, Text
 from gateway.errors import UpstreamError
 from gateway.jsonio import Members, dumps
 from gateway.providers.base import Recall, StreamReader, Target, UpstreamRequest
+from gateway.providers.caps import cap_completion
 from gateway.providers.faults import fault_in, no_answer
 from gateway.providers.lenient import as_count, as_objects, as_text, json_object
 from gateway.providers.openai_ending import finish_reason, read_usage
@@ -38,6 +39,7 @@ class OpenAICompletions:
         dropped = self.server.fit(sent)
         for quirk in self.server.differs.completion_quirks:
             dropped += quirk(sent)
+        cap_completion(sent, self.server.differs, target)
         if stream:
             self.server.ask_usage(sent)
         return UpstreamRequest(

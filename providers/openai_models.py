@@ -88,19 +88,21 @@ def rules(model: str) -> Rules | None:
     return next((rules for prefix, rules in MODELS if name.startswith(prefix)), None)
 
 
-QUIRKS = (
-    at_most(
-        (r"^(ft:)?gpt-5(\.\d)?-chat", 16_384),
-        (r"^(ft:)?gpt-5", 128_000),
-        (r"^(ft:)?gpt-4\.1", 32_768),
-        (r"^(ft:)?(chat)?gpt-4o-2024-05-13", 4096),
-        (r"^(ft:)?(chat)?gpt-4o", 16_384),
-        (r"^(ft:)?gpt-4-(turbo|1106|0125|vision)", 4096),
-        (r"^(ft:)?gpt-4(-0613|-0314)?$", 8192),
-        (r"^(ft:)?gpt-3\.?5-turbo", 4096),
-        (r"^o1-mini", 65_536),
-        (r"^o1-preview", 32_768),
-        (r"^(ft:)?o[134]", 100_000),
-    ),
+OUTPUTS = (
+    (r"^(ft:)?gpt-5(\.\d)?-chat", 16_384),
+    (r"^(ft:)?gpt-5", 128_000),
+    (r"^(ft:)?gpt-4\.1", 32_768),
+    (r"^(ft:)?(chat)?gpt-4o-2024-05-13", 4096),
+    (r"^(ft:)?(chat)?gpt-4o", 16_384),
+    (r"^(ft:)?gpt-4-(turbo|1106|0125|vision)", 4096),
+    (r"^(ft:)?gpt-4(-0613|-0314)?$", 8192),
+    (r"^(ft:)?gpt-3\.?5-turbo", 4096),
+    (r"^o1-mini", 65_536),
+    (r"^o1-preview", 32_768),
+    (r"^(ft:)?o[134]", 100_000),
 )
+"""What each gives at most: the first pattern that fits counts."""
+QUIRKS = (at_most(*OUTPUTS),)
 """Agents ask for more output than a model can give, and would be refused."""
+UNTOLD = ((r"^gpt-4(-0613|-0314)?$", 4096), *OUTPUTS)
+"""What is asked for where nobody names a limit: a window of 8192 must hold the question too."""

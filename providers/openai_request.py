@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Any
 
 from gateway.chat import ChatRequest, Json, Reasoning, ResponseFormat, Tool, ToolChoice
+from gateway.providers.caps import limit_name
 from gateway.providers.custom_tools import functions_only
 from gateway.providers.openai_conversation import DIALECT, Conversation
 from gateway.providers.openai_models import SAMPLING, Rules, rules
@@ -139,8 +140,7 @@ def _parameters(
         if (value := getattr(request, name)) is not None:
             body[name] = value
     if request.max_tokens is not None:
-        newer = differs.genuine or (able is not None and able.unasked)
-        body["max_completion_tokens" if newer else "max_tokens"] = request.max_tokens
+        body[limit_name(differs, able)] = request.max_tokens
     if request.stop:
         body["stop"] = list(request.stop[:MOST_STOPS] if differs.genuine else request.stop)
         if len(body["stop"]) < len(request.stop):

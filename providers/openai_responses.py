@@ -17,6 +17,7 @@ from gateway.chat import ChatReply, ChatRequest, Chunk, Json, Thinking, ToolCall
 from gateway.errors import UpstreamError
 from gateway.jsonio import Members, Raw, dumps, loads
 from gateway.providers.base import Recall, StreamReader, Target, UpstreamRequest
+from gateway.providers.caps import cap_response
 from gateway.providers.faults import fault_in
 from gateway.providers.lenient import as_count, as_object, as_objects, as_seconds, as_text, json_object
 from gateway.providers.openai_responses_answer import (
@@ -64,6 +65,7 @@ class OpenAIResponses:
         headers: Mapping[str, str] | None = None,
         dropped: tuple[str, ...] = (),
     ) -> UpstreamRequest:
+        body = cap_response(body, self.server.differs, target)
         url = self.server.url(target, "/responses")
         sent = {**(headers or {}), **self.server.headers(target)}
         return UpstreamRequest(url, sent, dumps(body), stream=stream, dropped=dropped)

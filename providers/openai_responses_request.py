@@ -29,6 +29,7 @@ from gateway.chat import (
     ToolChoice,
 )
 from gateway.errors import UnsupportedParameter
+from gateway.providers.caps import MIN_RESPONSE
 from gateway.providers.openai_conversation import call_id
 from gateway.providers.openai_models import SAMPLING, Rules, rules
 from gateway.providers.openai_request import SERVICE_TIERS, effort_of, response_format, short_user
@@ -39,8 +40,6 @@ ORIGIN = "openai"
 """Of a `Thinking` whose `signature` is the item's `encrypted_content`."""
 OWN_TOOLS = ("openai-responses", "openai-chat")
 """The dialects whose hosted tools are OpenAI's."""
-MIN_OUTPUT_TOKENS = 16
-"""OpenAI refuses less; elsewhere 1 will do."""
 
 _ONLY_HERE = re.compile(
     r"(?:(?:o\d+|gpt-\d[\d.]*)-pro"
@@ -230,8 +229,8 @@ def _parameters(request: ChatRequest, body: dict[str, Any]) -> Iterator[str]:
     if request.stream:
         body["stream"] = True
     if request.max_tokens is not None:
-        body["max_output_tokens"] = max(request.max_tokens, MIN_OUTPUT_TOKENS)
-        if request.max_tokens < MIN_OUTPUT_TOKENS:
+        body["max_output_tokens"] = max(request.max_tokens, MIN_RESPONSE)
+        if request.max_tokens < MIN_RESPONSE:
             yield "max_tokens"
     if request.user is not None:
         body["user"] = short_user(request.user)

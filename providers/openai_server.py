@@ -42,6 +42,7 @@ class Differences:
     a call, and may refuse the call without them.
     `thoughts` says by model (a regular expression, the first that is found) how reasoning goes back.
     `hosts` are known servers by their names, for a backend that may be any.
+    `outputs` says by model what it gives at most, for the cap that is set where a request names no limit.
     `completions` are the models that the server's /completions knows, None where it has no such API;
     `embeddings` is the path of its embeddings, "" where it makes none; `byte_vectors`: they come as signed
     bytes, in base64, and in no other form. `responses`: the server has the Responses API; few have, so that
@@ -63,6 +64,7 @@ class Differences:
     signs: bool = False
     thoughts: tuple[tuple[str, Thoughts], ...] = ()
     hosts: Mapping[str, Differences] = field(default_factory=dict)
+    outputs: tuple[tuple[str, int], ...] = ()
     completions: re.Pattern[str] | None = COMPLETION_MODELS
     completion_quirks: tuple[Quirk, ...] = ()
     embeddings: str = "/embeddings"

@@ -6,7 +6,7 @@ Source: platform.claude.com/docs/en/api/messages-count-tokens. It is asked as a 
 from __future__ import annotations
 
 from gateway.dialects.anthropic_messages import MessagesSurface
-from gateway.dialects.base import Call, CountDialect
+from gateway.dialects.base import Asked, Call, CountDialect
 from gateway.jsonio import dumps
 
 
@@ -20,6 +20,10 @@ class AnthropicCount(MessagesSurface):
         call = super().open(body)
         call.stream = False
         return call
+
+    def asked(self, call: Call) -> Asked:
+        """Nothing is billed."""
+        return Asked(0, billed=False)
 
     def reply(self, tokens: int) -> bytes:
         """The answer."""

@@ -16,11 +16,13 @@ from gateway.dialects.answers import chunks
 from gateway.dialects.anthropic_messages_answer import Blocks, Event, Shown, fold
 from gateway.dialects.anthropic_messages_request import DIALECT, MessagesCall, read
 from gateway.dialects.base import (
+    Asked,
     Call,
     Dialect,
     Settings,
     Stamp,
     Writer,
+    asked_of,
     lower_limit,
     member,
     model_of,
@@ -35,6 +37,7 @@ from gateway.errors import BadRequest
 from gateway.jsonio import Raw, dumps
 from gateway.sse import ServerSentEvent
 
+LIMITS = ("max_tokens",)
 LEAST_BUDGET = 1024  # tokens, of thinking
 
 _SPELLING: Mapping[str, str] = {
@@ -79,7 +82,7 @@ class MessagesSurface(AnthropicErrors):
         set_model(call, settings.model)
         if settings.system_prompt and not _continues(call):
             _put_first(call, settings.system_prompt)
-        lower_limit(call, ("max_tokens",), settings.max_output_tokens)
+        lower_limit(call, LIMITS, settings.max_output_tokens, zero=True)
         _lower_budget(call, settings.max_output_tokens)
 
     def read(self, call: Call) -> ChatRequest:
@@ -92,6 +95,10 @@ class AnthropicMessages(MessagesSurface):
 
     name = DIALECT
     done = b""
+
+    def asked(self, call: Call) -> Asked:
+        """Thoughts count against the limit. With 0, a prompt is only cached."""
+        return asked_of(call.members, LIMITS, zero=True)
 
     def reply(self, call: Call, request: ChatRequest, reply: ChatReply, stamp: Stamp) -> bytes:
         """A whole answer, under the name of the model that was asked."""

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from gateway.chat import ChatReply, ChatRequest, Chunk
 from gateway.embeddings import EmbeddingReply, EmbeddingRequest
 from gateway.errors import BadRequest, GatewayError
 from gateway.jsonio import Members, Raw, dumps, loads, members
 from gateway.sse import ServerSentEvent
+
+MOST_OUTPUT_TOKENS, MOST_CHOICES = 10_000_000, 1000
+"""More than any call can be billed for: what clients ask for beyond it counts as this."""
 
 T = TypeVar("T")
 Word = TypeVar("Word", bound=str)
@@ -50,6 +53,17 @@ class Settings:
     model: str
     system_prompt: str = ""
     max_output_tokens: int = 0
+
+
+class Asked(NamedTuple):
+    """What a call may be billed for at most: the output tokens of each of its `choices`.
+
+    `output_tokens` is None where the call names no limit. `billed` is false for what costs no tokens at all.
+    """
+
+    output_tokens: int | None = None
+    choices: int = 1
+    billed: bool = True
 
 
 class Writer(Protocol):
@@ -95,6 +109,9 @@ class Surface(Spoken, Protocol):
 
     def amend(self, call: Call, settings: Settings) -> None:
         """Put the client's settings into its call: the model, the system prompt first, the limit lowered."""
+
+    def asked(self, call: Call) -> Asked:
+        """What the call may be billed for, as it stands. What is no number counts as absent."""
 
 
 class Dialect(Surface, Protocol):
@@ -149,21 +166,72 @@ def set_model(call: Call, model: str) -> None:
         set_member(call, "model", model)
 
 
-def lower_limit(call: Call, names: tuple[str, ...], most: int) -> None:
-    """Lower the members that limit the output to `most`, where one says more; 0 is no limit."""
-    for name in names:
-        if most and name in call.members and is_over(member(call.members, name), most):
-            set_member(call, name, most)
+def lower_limit(call: Call, names: tuple[str, ...], most: int, *, zero: bool = False) -> None:
+    """Hold the members that limit the output to `most`; where that is 0 there is no cap, and null is absent.
+
+    `zero`: 0 means none at all in this dialect, and stays.
+    """
+    for name in names if most else ():
+        asked = member(call.members, name)
+        if asked is not None and (held := held_to(asked, most, zero=zero)) is not asked:
+            set_member(call, name, held)
+
+
+def held_to(asked: Any, most: int, *, zero: bool = False) -> Any:
+    """A limit as it was asked for, `most` where it says more or says that there is none.
+
+    Servers read -1, 0, words and other types as no limit (llama.cpp's default, where the type is wrong): so
+    only a number stays, and one that is written as text becomes one.
+    """
+    number = as_number(asked)
+    if is_over(asked, most) and not (zero and number == 0):
+        return most
+    return int(number) if isinstance(asked, str) and number is not None else asked
 
 
 def is_over(asked: Any, most: int) -> bool:
-    """Whether more is asked for than `most`: some servers read texts as numbers, and -1 as no limit."""
+    """Whether more is asked for than `most`, or something that may be read as no limit. Null is neither."""
+    number = as_number(asked)
+    return asked is not None and (number is None or not 1 <= number <= most)
+
+
+def as_number(asked: Any) -> int | float | None:
+    """A number that may be written as text, None for anything else."""
     if isinstance(asked, str):
         try:
-            asked = float(asked)
+            return float(asked)
         except ValueError:
-            return False
-    return isinstance(asked, int | float) and not isinstance(asked, bool) and not 0 <= asked <= most
+            return None
+    return asked if isinstance(asked, int | float) and not isinstance(asked, bool) else None
+
+
+def asked_of(
+    found: Members,
+    limits: tuple[str, ...],
+    choices: tuple[str, ...] = (),
+    *,
+    prompts: int = 1,
+    zero: bool = False,
+) -> Asked:
+    """What members ask for: the `limits` of each answer, and the `choices` of each of its prompts.
+
+    Of several, servers differ in which they heed: the largest counts. `zero`: as for `lower_limit`.
+    """
+    wanted = max(_numbers(found, choices, 1, MOST_CHOICES), default=1) * max(prompts, 1)
+    asked = max(_numbers(found, limits, 0 if zero else 1, MOST_OUTPUT_TOKENS), default=None)
+    return Asked(asked, min(wanted, MOST_CHOICES))
+
+
+def _numbers(found: Members, names: tuple[str, ...], least: int, most: int) -> Iterator[int]:
+    """The numbers in these members, at most `most`; what is less than `least` or cannot be read is absent."""
+    for name in names:
+        raw = found.get(name)
+        try:
+            number = None if raw is None else as_number(loads(bytes(raw)))
+        except ValueError:
+            continue
+        if number is not None and number >= least:
+            yield int(min(number, most))
 
 
 def open_body(body: bytes) -> Members:

@@ -11,11 +11,22 @@ from dataclasses import dataclass
 
 from gateway import sse
 from gateway.chat import ChatReply, ChatRequest
-from gateway.dialects.base import Call, Dialect, Settings, Stamp, Writer, member, open_body
+from gateway.dialects.base import (
+    Asked,
+    Call,
+    Dialect,
+    Settings,
+    Stamp,
+    Writer,
+    asked_of,
+    held_to,
+    member,
+    open_body,
+)
 from gateway.dialects.errors import GoogleErrors
 from gateway.dialects.gemini_answer import GeminiWriter, response
 from gateway.dialects.gemini_contents import DIALECT
-from gateway.dialects.gemini_proto import inner, key, number, once
+from gateway.dialects.gemini_proto import inner, key, once
 from gateway.dialects.gemini_request import read
 from gateway.errors import BadRequest
 from gateway.jsonio import Members, Raw, dumps
@@ -81,6 +92,14 @@ class Gemini(GoogleErrors):
         if settings.max_output_tokens:
             _lower(call.members, settings.max_output_tokens)
 
+    def asked(self, call: Call) -> Asked:
+        """Thoughts count against the limit."""
+        try:
+            config = inner(call.members, key(call.members, "generationConfig"))
+        except BadRequest:
+            return Asked()
+        return asked_of(config, (key(config, "maxOutputTokens"),), (key(config, "candidateCount"),))
+
     def read(self, call: Call) -> ChatRequest:  # noqa: D102
         return read(call)
 
@@ -120,13 +139,16 @@ def put_first(found: Members, prompt: str) -> None:
 
 
 def _lower(found: Members, most: int) -> None:
-    """Lower `maxOutputTokens` to `most`, where it says more."""
+    """Hold `maxOutputTokens` to `most`, where there is one."""
     name = key(found, "generationConfig")
     config = inner(found, name)
     at = key(config, "maxOutputTokens")
-    asked = number(member(config, at))
-    if isinstance(asked, (int, float)) and not isinstance(asked, bool) and asked > most:
-        config[at] = Raw(dumps(most))
+    if (asked := member(config, at)) is None:
+        return
+    raw = bytes(found[name])
+    twice = raw.count(b"utput") > 1 or b"\\u" in raw  # perhaps: of two, the one that was read goes on
+    if (held := held_to(asked, most)) is not asked or twice:
+        config[at] = Raw(dumps(held))
         found[name] = Raw(dumps(config))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from gateway.chat import ChatRequest
-from gateway.dialects.base import Call, CountDialect, Settings, open_body
+from gateway.dialects.base import Asked, Call, CountDialect, Settings, open_body
 from gateway.dialects.errors import GoogleErrors
 from gateway.dialects.gemini import SPELLING, plain, put_first
 from gateway.dialects.gemini_proto import inner, key, once
@@ -45,6 +45,10 @@ class GeminiCount(GoogleErrors):
             name = call.model if call.model.startswith("tunedModels/") else f"models/{call.model}"
             whole = {"model": Raw(dumps(name)), **asked}
             call.members = {key(call.members, WHOLE): Raw(dumps(whole))}
+
+    def asked(self, call: Call) -> Asked:
+        """Nothing is billed."""
+        return Asked(0, billed=False)
 
     def read(self, call: Call) -> ChatRequest:  # noqa: D102
         return read(replace(call, members=_asked(call.members)))

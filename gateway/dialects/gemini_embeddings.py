@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.dialects.base import Call, EmbeddingDialect, Settings, decoded, open_body
+from gateway.dialects.base import Asked, Call, EmbeddingDialect, Settings, decoded, open_body
 from gateway.dialects.errors import GoogleErrors
 from gateway.dialects.gemini import plain
 from gateway.dialects.gemini_proto import Proto, once
@@ -47,6 +47,10 @@ class GeminiEmbeddings(GoogleErrors):
     def amend(self, call: Call, settings: Settings) -> None:
         """Nothing in the body: the model stands in the path, and nothing else applies."""
         call.model = settings.model
+
+    def asked(self, call: Call) -> Asked:
+        """Vectors are no output."""
+        return Asked(0)
 
     def read(self, call: Call) -> EmbeddingRequest:  # noqa: D102
         body = Proto(decoded(call.members))

@@ -31,11 +31,13 @@ from gateway.chat import (
     Usage,
 )
 from gateway.dialects.base import (
+    Asked,
     Call,
     Dialect,
     Settings,
     Stamp,
     Writer,
+    asked_of,
     lower_limit,
     member,
     model_of,
@@ -77,6 +79,9 @@ class OpenAIChat(OpenAIErrors):
             first = dumps({"role": "system", "content": settings.system_prompt})
             call.members["messages"] = Raw(b"[" + first + b"," + bytes(call.members["messages"])[1:])
         lower_limit(call, LIMITS, settings.max_output_tokens)
+
+    def asked(self, call: Call) -> Asked:  # noqa: D102
+        return asked_of(call.members, LIMITS, ("n",))
 
     def read(self, call: Call) -> ChatRequest:  # noqa: D102
         return read(call)

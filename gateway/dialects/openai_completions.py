@@ -24,12 +24,14 @@ from gateway.chat import (
 )
 from gateway.dialects import openai_chat_request
 from gateway.dialects.base import (
+    Asked,
     Call,
     Dialect,
     Fields,
     Settings,
     Stamp,
     Writer,
+    asked_of,
     lower_limit,
     member,
     model_of,
@@ -41,7 +43,7 @@ from gateway.dialects.base import (
 from gateway.dialects.errors import OpenAIErrors
 from gateway.dialects.openai_chat import LIMITS, OPENAI_CHAT, usage_object
 from gateway.errors import BadRequest, UnsupportedParameter
-from gateway.jsonio import Members, Raw, dumps
+from gateway.jsonio import Members, Raw, dumps, loads
 from gateway.sse import ServerSentEvent
 
 _OWN = frozenset({"prompt", "suffix", "echo", "best_of", "logprobs"})
@@ -77,7 +79,11 @@ class OpenAICompletions(OpenAIErrors):
         if settings.system_prompt:
             cast(PromptCall, call).system_prompt = settings.system_prompt
             set_member(call, "prompt", _begun(member(call.members, "prompt"), settings.system_prompt))
-        lower_limit(call, LIMITS, settings.max_output_tokens)
+        lower_limit(call, LIMITS, settings.max_output_tokens, zero=True)
+
+    def asked(self, call: Call) -> Asked:
+        """Each prompt of a list has choices of its own. Nothing is generated where the limit is 0."""
+        return asked_of(call.members, LIMITS, ("n", "best_of"), prompts=_prompts(call.members), zero=True)
 
     def read(self, call: Call) -> ChatRequest:
         """The same call of Chat Completions, read as that is."""
@@ -127,6 +133,17 @@ class OpenAICompletions(OpenAIErrors):
 
 
 # --- the prompt ---
+
+
+def _prompts(found: Members) -> int:
+    """How many prompts there are: as many as a list has texts or lists; of numbers, it is one."""
+    raw = bytes(found.get("prompt", b""))
+    if not raw.startswith(b"[") or raw[1:].lstrip()[:1] not in (b'"', b"["):
+        return 1
+    try:
+        return len(loads(raw))
+    except ValueError:
+        return 1
 
 
 def _begun(prompt: Any, text: str) -> Any:

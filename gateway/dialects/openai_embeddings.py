@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.dialects.base import (
+    Asked,
     Call,
     EmbeddingDialect,
     Fields,
@@ -46,6 +47,10 @@ class OpenAIEmbeddings(OpenAIErrors):
     def amend(self, call: Call, settings: Settings) -> None:
         """The model. A system prompt and a limit of the output mean nothing here."""
         set_model(call, settings.model)
+
+    def asked(self, call: Call) -> Asked:
+        """Vectors are no output."""
+        return Asked(0)
 
     def read(self, call: Call) -> EmbeddingRequest:  # noqa: D102
         body = Fields(decoded(call.members))

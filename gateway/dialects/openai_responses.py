@@ -13,12 +13,14 @@ from gateway import sse
 from gateway.chat import ChatReply, ChatRequest, Usage
 from gateway.dialects.answers import chunks
 from gateway.dialects.base import (
+    Asked,
     Call,
     CountDialect,
     Dialect,
     Settings,
     Stamp,
     Writer,
+    asked_of,
     lower_limit,
     member,
     model_of,
@@ -38,6 +40,8 @@ from gateway.jsonio import Members, Raw, dumps, loads
 from gateway.sse import ServerSentEvent
 
 LIMITS = ("max_output_tokens",)
+OTHER_LIMITS = ("max_tokens", "max_completion_tokens")
+"""What servers that make a chat of it let through."""
 
 SPELLING: Mapping[str, str] = {
     "messages": "input",
@@ -94,7 +98,7 @@ class _Responses(OpenAIErrors):
                 raise BadRequest("instructions must be a string", param="instructions", code="invalid_value")
             said = f"{settings.system_prompt}\n\n{own}" if own else settings.system_prompt
             set_member(call, "instructions", said)
-        lower_limit(call, LIMITS, settings.max_output_tokens)
+        lower_limit(call, LIMITS + OTHER_LIMITS, settings.max_output_tokens)
 
     def read(self, call: Call) -> ChatRequest:
         request, self._namespaces = read(call)
@@ -106,6 +110,9 @@ class OpenAIResponses(_Responses):
 
     name = DIALECT
     done = b""
+
+    def asked(self, call: Call) -> Asked:  # noqa: D102 - the protocol says it
+        return asked_of(call.members, LIMITS)
 
     def __init__(self) -> None:
         super().__init__()
@@ -156,6 +163,10 @@ class OpenAIResponsesCount(_Responses):
     """POST /v1/responses/input_tokens."""
 
     name = "openai-responses-count"
+
+    def asked(self, call: Call) -> Asked:
+        """Nothing is billed."""
+        return Asked(0, billed=False)
 
     def open(self, body: bytes) -> Call:
         """The call; it is never streamed."""

@@ -366,7 +366,9 @@ def test_ollamas_own_words_win_and_what_they_replace_is_named() -> None:
         ({"options": {"num_predict": 1000}}, 100, 100),
         ({"num_predict": -1}, 100, 100),
         ({"num_predict": 1e9}, 100, 100),
-        ({"num_predict": "many"}, 100, "many"),
+        ({"num_predict": "many"}, 100, 100),
+        ({"num_predict": 0}, 100, 100),
+        ({"num_predict": "many"}, None, "many"),
         ({"num_predict": -2}, None, -2),
     ],
 )
