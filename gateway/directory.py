@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
+from gateway.bus import Bus
 from gateway.client import Client
 from gateway.clients import VERSION_SETTING, all_rows, client_of
 from gateway.db import Database, read_setting
@@ -15,11 +17,22 @@ from gateway.vault import Vault, hash_key
 
 logger = logging.getLogger(__name__)
 
+TOPIC = "clients"
+
+
+async def told_within(told: asyncio.Event, seconds: float) -> None:
+    """Wait until something is told, `seconds` at most."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await told.wait()
+
 
 class ClientDirectory:
     """A copy of the clients, at most `interval_s` and one query behind what other processes changed.
 
-    What this process changes is here at once when `refresh` is the store's `on_change`.
+    Where the bus reaches them, a few milliseconds. What this process changes is here at once when `changed`
+    is the store's `on_change`. `on_load` is awaited with the clients that are new or changed, before they are
+    in force; what fails in it keeps nobody out.
     """
 
     def __init__(
@@ -27,14 +40,20 @@ class ClientDirectory:
         db: Database,
         vault: Vault,
         tasks: TaskGroup,
+        bus: Bus | None = None,
+        *,
+        on_load: Callable[[Sequence[Client]], Awaitable[None]] | None = None,
         interval_s: float = 1.0,
-        wait: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        wait: Callable[[asyncio.Event, float], Awaitable[None]] = told_within,
     ) -> None:
+        self.on_load = on_load
         self._db = db
         self._vault = vault
         self._tasks = tasks
+        self._bus = bus or Bus()
         self._interval_s = interval_s
         self._wait = wait
+        self._told = asyncio.Event()
         self._refreshing = asyncio.Lock()
         self._version: str | None = None
         self._known: dict[int, tuple[dict[str, Any], Client]] = {}  # id -> its row, and what that says
@@ -51,8 +70,14 @@ class ClientDirectory:
 
     async def start(self) -> None:
         """Load the clients, then follow the changes of other processes in the background."""
+        self._bus.subscribe(TOPIC, lambda _: self._told.set(), on_gap=self._told.set)
         await self.refresh()
         self._tasks.spawn(self._follow(), name="client directory")
+
+    async def changed(self) -> None:
+        """What this process has changed is in force when this returns, and in the others soon."""
+        self._bus.publish(TOPIC)
+        await self.refresh()
 
     async def refresh(self) -> None:
         """Load all clients anew, and decrypt what changed: all of it would hold up everybody for long.
@@ -61,13 +86,16 @@ class ClientDirectory:
         """
         async with self._refreshing:
             version, rows = await self._db.read(_snapshot)
-            known, self._known = self._known, {}
+            known: dict[int, tuple[dict[str, Any], Client]] = {}
+            changed: list[Client] = []
             for row in rows:
-                found = known.get(row.id)
+                found = self._known.get(row.id)
                 if found is None or found[0] != row.__data__:
                     found = (row.__data__, client_of(row, self._vault))
-                self._known[row.id] = found
-            by_hash = {data["key_hash"]: client for data, client in self._known.values()}
+                    changed.append(found[1])
+                known[row.id] = found
+            await self._prepare(changed)
+            by_hash = {data["key_hash"]: client for data, client in known.values()}
             for client in by_hash.values():
                 if client.backend_api_key_lost:
                     logger.error(
@@ -76,12 +104,20 @@ class ClientDirectory:
                         client.id,
                         client.name,
                     )
-            self._version, self._by_hash = version, by_hash
+            self._version, self._known, self._by_hash = version, known, by_hash
+
+    async def _prepare(self, changed: Sequence[Client]) -> None:
+        if self.on_load is not None and changed:
+            try:
+                await self.on_load(changed)
+            except Exception:
+                logger.exception("what clients have used is not known; they are in force all the same")
 
     async def _follow(self) -> None:
         failing = False
         while True:
-            await self._wait(self._interval_s)
+            await self._wait(self._told, self._interval_s)
+            self._told.clear()  # what is told from here on makes it look once more
             try:
                 if await self._db.read(read_setting, VERSION_SETTING) != self._version:
                     await self.refresh()

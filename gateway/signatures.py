@@ -2,7 +2,8 @@
 
 Anthropic and Gemini, and OpenRouter in their names, want them returned with the tool's result. A client that
 keeps only role, content and tool_calls cannot, so the gateway remembers them by client, model and tool call
-id, bounded in bytes and age, in this process. By model, because others may refuse the signature.
+id, bounded in bytes and age. By model, because others may refuse the signature. The next turn may come to
+another process: where there are others, they are told, and remember the same.
 """
 
 from __future__ import annotations
@@ -11,10 +12,17 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from threading import Lock
+from typing import NamedTuple
 
+import msgspec
+
+from gateway.bus import MAX_BYTES as MAX_SHARED_BYTES
+from gateway.bus import Bus
 from gateway.chat import ChatReply, ChatRequest, Chunk, Message, Part, Thinking, ToolCall
 from gateway.clock import Clock
+from gateway.jsonio import dumps, loads
 
+TOPIC = "signatures"
 Key = tuple[int, str, str]
 """Client, model and tool call id."""
 MAX_BYTES = 64 * 1024 * 1024
@@ -38,11 +46,28 @@ class Kept:
         return said + len(self.signature or "") + 200
 
 
-class Signatures:
-    """Tool call id -> what came with it. The oldest go first."""
+class _Shared(NamedTuple):
+    """What other processes are told."""
 
-    def __init__(self, clock: Clock, *, max_bytes: int = MAX_BYTES, max_age_s: float = MAX_AGE_S) -> None:
+    key: Key
+    thoughts: tuple[Thinking, ...]
+    signature: str | None
+
+
+class Signatures:
+    """Tool call id -> what came with it. The oldest go first. What is very long stays in this process."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        bus: Bus | None = None,
+        *,
+        max_bytes: int = MAX_BYTES,
+        max_age_s: float = MAX_AGE_S,
+    ) -> None:
         self._clock = clock
+        self._bus = bus or Bus()
+        self._bus.subscribe(TOPIC, self._hear)
         self._max_bytes = max_bytes
         self._max_age_s = max_age_s
         self._kept: OrderedDict[Key, Kept] = OrderedDict()
@@ -57,8 +82,7 @@ class Signatures:
                 thoughts.append(part)
             elif isinstance(part, ToolCall):
                 if thoughts or part.signature:
-                    kept = Kept(tuple(thoughts), part.signature, self._clock.monotonic())
-                    self._put((client_id, model, part.id), kept)
+                    self._keep(_Shared((client_id, model, part.id), tuple(thoughts), part.signature))
                 thoughts.clear()
 
     def thoughts(self, client_id: int, model: str, call_id: str) -> tuple[Thinking, ...]:
@@ -94,13 +118,23 @@ class Signatures:
                 part = replace(part, signature=held.signature)
             yield part
 
+    def _keep(self, new: _Shared) -> None:
+        kept = self._put(new)
+        if self._bus.live and kept.size <= MAX_SHARED_BYTES:
+            self._bus.publish(TOPIC, dumps(msgspec.to_builtins(new)))
+
+    def _hear(self, message: bytes) -> None:
+        """Take what another process remembers. Raises `ValueError` for what is no such message."""
+        self._put(msgspec.convert(loads(message), _Shared))
+
     def _get(self, key: Key) -> Kept | None:
         kept = self._kept.get(key)
         if kept is None or self._clock.monotonic() - kept.at > self._max_age_s:
             return None
         return kept
 
-    def _put(self, key: Key, kept: Kept) -> None:
+    def _put(self, new: _Shared) -> Kept:
+        key, kept = new.key, Kept(new.thoughts, new.signature, self._clock.monotonic())
         with self._lock:
             if (old := self._kept.pop(key, None)) is not None:
                 self._bytes -= old.size
@@ -108,6 +142,7 @@ class Signatures:
             self._bytes += kept.size
             while self._kept and (self._bytes > self._max_bytes or self._aged()):
                 self._bytes -= self._kept.popitem(last=False)[1].size
+        return kept
 
     def _aged(self) -> bool:
         oldest = next(iter(self._kept.values()))

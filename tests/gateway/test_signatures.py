@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway import signatures as module
+from gateway.bus import MAX_BYTES, Bus
 from gateway.chat import (
     ChatReply,
     ChatRequest,
@@ -22,6 +27,7 @@ from gateway.chat import (
     ToolCallDelta,
 )
 from gateway.clock import ManualClock
+from gateway.secret import Secret
 from gateway.signatures import MAX_AGE_S, Collector, Signatures, parts_of
 
 ME, OTHER = 1, 2
@@ -224,3 +230,105 @@ def test_the_parts_of_an_answer_are_those_of_its_first_choice() -> None:
     answers = tuple(Choice(Message("assistant", (Text(text),)), "stop") for text in "ab")
     assert list(parts_of(ChatReply("x", "m", answers))) == [Text("a")]
     assert list(parts_of(ChatReply("x", "m", ()))) == []
+
+
+# --- several processes ---
+
+SIGNED = (thought("hm"), Text("Looking."), call("a"), thought("\ud83d caf\u00e9"), call("b", signature="g"))
+
+
+@asynccontextmanager
+async def processes(
+    url: str, *clocks: ManualClock, max_bytes: int = 10**6
+) -> AsyncIterator[tuple[list[Signatures], list[Bus]]]:
+    """What each of several processes remembers, and its bus."""
+    async with Bus(Secret(url)) as one, Bus(Secret(url)) as two:
+        buses = [one, two]
+        kept = [Signatures(clock, bus, max_bytes=max_bytes) for clock, bus in zip(clocks, buses, strict=True)]
+        await until(lambda: one.live and two.live)
+        yield kept, buses
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+@pytest.mark.parametrize("aside", [False, True])
+@pytest.mark.gen_test(timeout=20)
+async def test_the_next_turn_may_come_to_another_process(redis_url: str, aside: bool) -> None:
+    async with processes(redis_url, ManualClock(), ManualClock()) as ([here, there], _):
+        if aside:  # large answers are read in threads
+            await asyncio.to_thread(here.remember, ME, "m", SIGNED)
+        else:
+            here.remember(ME, "m", SIGNED)
+        await until(lambda: there.thoughts(ME, "m", "b"))
+        assert restored(there, plain(SIGNED)) == restored(here, plain(SIGNED)) == SIGNED
+        assert restored(there, plain(SIGNED), OTHER) == plain(SIGNED)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_what_another_process_remembers_ages_and_is_bounded_here_too(redis_url: str) -> None:
+    mine, others = ManualClock(), ManualClock()
+    others.advance(10**6)  # another machine's clock began elsewhere
+    async with processes(redis_url, mine, others, max_bytes=3_000) as ([here, there], _):
+        here.remember(ME, "m", (thought("hm"), call("a")))
+        await until(lambda: there.thoughts(ME, "m", "a"))
+        others.advance(MAX_AGE_S)
+        assert there.thoughts(ME, "m", "a")
+        others.advance(1)
+        assert not there.thoughts(ME, "m", "a")
+        for number in range(10):
+            here.remember(ME, "m", (thought("x" * 1_000), call(str(number))))
+        await until(lambda: there.thoughts(ME, "m", "9"))
+        assert [n for n in range(10) if there.thoughts(ME, "m", str(n))] == [8, 9]
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_what_is_very_long_stays_where_it_is_and_nothing_comes_back(redis_url: str) -> None:
+    long, short = (thought("x" * MAX_BYTES), call("long")), (thought("hm"), call("short"))
+    async with processes(redis_url, ManualClock(), ManualClock()) as ([here, there], [mine, others]):
+        heard: list[bytes] = []
+        mine.subscribe("signatures", heard.append)
+        here.remember(ME, "m", long)
+        here.remember(ME, "m", short)
+        await until(lambda: there.thoughts(ME, "m", "short"))
+        assert here.thoughts(ME, "m", "long") == long[:1]
+        assert not there.thoughts(ME, "m", "long")
+        others.publish("signatures", b"the last")
+        await until(lambda: heard)
+        assert heard == [b"the last"]
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"",
+        b"{}",
+        b"[" * 10_000,
+        b"\xff\xfe",
+        b"[[1,2,3],[],null]",
+        b'[[1,"m","a"],[{"text":5}],null]',
+        b'[[1,"m","a"],[],["s"]]',
+        b'[["1","m","a"],[],"s"]',
+        b'[[1,"m"],[],"s"]',
+    ],
+)
+@pytest.mark.gen_test(timeout=20)
+async def test_a_message_that_is_none_is_ignored(
+    redis_url: str, garbage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "gateway.bus")
+    async with processes(redis_url, ManualClock(), ManualClock()) as ([here, there], [mine, _]):
+        mine.publish("signatures", garbage)
+        here.remember(ME, "m", (thought("hm"), call("b")))
+        await until(lambda: there.thoughts(ME, "m", "b"))
+        assert len(there._kept) == 1
+    assert "ignored a message" in caplog.text
+    assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
+
+
+def test_where_nobody_listens_nothing_is_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(module, "dumps")
+    assert restored(remembering(ManualClock(), SIGNED), plain(SIGNED)) == SIGNED
