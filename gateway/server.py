@@ -9,7 +9,7 @@ import logging
 import signal
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ from tornado.netutil import bind_sockets
 
 from gateway.app import make_app
 from gateway.config import Config, HttpsConfig
+from gateway.instances import claim
 from gateway.services import Services, open_services
 
 logger = logging.getLogger(__name__)
@@ -30,36 +31,51 @@ STATIC_BODY_BYTES = 64 * 1024  # the handlers raise it, and cap bodies themselve
 SEND_TIMEOUT_S = 300  # a client that takes nothing for so long is gone, or holds a backend for nothing
 ABORT_S = 2.0
 ACCEPT_PAUSE_S = 1.0
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _FULL = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 def run(config: Config) -> int:
     """Serve until SIGTERM or SIGINT; a second one ends the calls under way too."""
     asyncio.run(_run(config))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)  # all is written: one that comes now must not look like a crash
     return 0
 
 
 async def _run(config: Config) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with open_services(config) as services, listening(services) as port:
+    stop = Stop()
+    for number in SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, stop.ask)
+    await serve(config, stop)
 
-        def signalled() -> None:
-            if stop.is_set():
-                services.upstream.client.close()
-            stop.set()
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, signalled)
+class Stop:
+    """What a stop waits for: `ask` once ends the serving, once more the calls under way too."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.hurry: Callable[[], object] = lambda: None
+
+    def ask(self) -> None:
+        """Stop, or stop sooner."""
+        if self.asked.is_set():
+            self.hurry()
+        self.asked.set()
+
+
+async def serve(config: Config, stop: Stop, ready: Callable[[], object] = lambda: None) -> None:
+    """Serve until `stop` is asked for; `ready` is called when connections are accepted.
+
+    When all is written it blocks signals: one that comes then must not look like a crash.
+    """
+    async with claim(config), open_services(config) as services, listening(services) as port:
+        stop.hurry = lambda: services.upstream.client.close()
         logger.info("listening on %s:%d", config.server.host, port)
-        await stop.wait()
+        ready()
+        await stop.asked.wait()
         logger.info(
             "stopping: at most %g s for %d open requests", config.server.drain_seconds, services.usage.running
         )
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
 @asynccontextmanager
@@ -77,7 +93,8 @@ async def listening(services: Services) -> AsyncIterator[int]:
         max_header_size=MAX_HEADER_BYTES,
         max_body_size=STATIC_BODY_BYTES,
     )
-    sockets: list[socket.socket] = [_Listener(sock) for sock in bind_sockets(config.port, config.host)]
+    bound = bind_sockets(config.port, config.host, reuse_port=config.workers > 1)
+    sockets: list[socket.socket] = [_Listener(sock) for sock in bound]
     server.add_sockets(sockets)
     try:
         yield sockets[0].getsockname()[1]

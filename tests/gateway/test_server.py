@@ -8,16 +8,13 @@ import contextlib
 import errno
 import http.client
 import json
-import os
 import re
 import signal
 import socket
 import sqlite3
 import ssl
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,71 +23,10 @@ from tornado.netutil import bind_sockets
 
 from gateway import server
 from tests.fakes.upstream import HANG, FakeUpstream, answer_bytes, answer_sse, certificate
+from tests.processes import ENVIRON, ask, command, new_client, run, serving
 from tests.running import running
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "one two three"}]}
-ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith("AI_GATEWAY_")}
-
-
-def command(*args: str) -> list[str]:
-    return [sys.executable, "-m", "gateway", *args]
-
-
-def run(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    """One command to its end."""
-    return subprocess.run(
-        command(*args), cwd=folder, env=ENVIRON, capture_output=True, text=True, timeout=30, check=False
-    )
-
-
-@contextlib.contextmanager
-def serving(folder: Path, **environ: str) -> Iterator[tuple[subprocess.Popen[str], int, str]]:
-    """A gateway as its own process; the process, its port, and what it printed before it listened."""
-    environ = {**ENVIRON, "AI_GATEWAY_SERVER_HOST": "127.0.0.1", **environ}
-    with subprocess.Popen(
-        command("--port", "0"),
-        cwd=folder,
-        env=environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr is not None and process.stdout is not None
-        for line in process.stderr:
-            if found := re.search(r"listening on 127\.0\.0\.1:(\d+)", line):
-                break
-        else:
-            pytest.fail("the gateway did not start")
-        try:
-            yield process, int(found[1]), _waiting(process.stdout.fileno())
-        finally:
-            if process.poll() is None:
-                process.kill()
-
-
-def _waiting(pipe: int) -> str:
-    """What has been printed so far."""
-    os.set_blocking(pipe, False)
-    try:
-        return os.read(pipe, 65536).decode()
-    except BlockingIOError:
-        return ""
-
-
-def ask(port: int, key: str, body: object) -> http.client.HTTPResponse:
-    """One call; the connection is closed with the answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    headers = {"Authorization": f"Bearer {key}", "Connection": "close"}
-    connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
-    return connection.getresponse()
-
-
-def new_client(folder: Path) -> str:
-    """A client's key, made by another process."""
-    made = run(folder, "client", "create", "--name", "app", "--backend", "echo", "--json")
-    assert made.returncode == 0, made.stderr
-    key: str = json.loads(made.stdout)["api_key"]
-    return key
 
 
 def test_a_first_launch_says_the_password_once_and_knows_clients_made_elsewhere(tmp_path: Path) -> None:
