@@ -13,8 +13,8 @@ where it began: a day's budget is the UTC day's in which it was admitted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
 from itertools import count
@@ -37,6 +37,9 @@ DAY_S = 86_400.0
 Kind = Literal["window", "day", "running"]
 Measure = Literal["requests", "input_tokens", "output_tokens", "tokens"]
 
+Span = tuple[Measure, float]
+"""Which window: what it measures, and its length in seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -50,12 +53,19 @@ class Rule:
     window_s: float
     kind: Kind = "window"
     measure: Measure = "requests"
+    span: Span = field(init=False, repr=False, compare=False)
+    _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.limit < 1 or self.window_s <= 0 < (self.kind == "window"):
             raise ValueError(f"a rule needs a positive limit and window: {self}")
         if self.kind == "running" and self.measure != "requests":
             raise ValueError(f"only requests run: {self}")
+        object.__setattr__(self, "span", (self.measure, self.window_s))
+        object.__setattr__(self, "_hash", hash((self.name, self.limit, self.span, self.kind)))
+
+    def __hash__(self) -> int:
+        return self._hash  # asked for with every request
 
 
 # Tuples, not dataclasses: they are made with every request, and in a third of the time.
@@ -80,6 +90,25 @@ class Cost(NamedTuple):
 ONE, NOTHING = Cost(), Cost(0)
 
 
+class Plan(NamedTuple):
+    """What a set of rules asks for: its windows, those that count tokens, whether a day, whether tickets."""
+
+    windows: tuple[Span, ...]
+    tokens: tuple[Span, ...]
+    daily: bool
+    holds: bool
+
+
+@lru_cache(maxsize=4096)
+def plan_of(rules: tuple[Rule, ...]) -> Plan:
+    """What these rules ask for; rules of one length share a window."""
+    windows = tuple(dict.fromkeys(rule.span for rule in rules if rule.kind == "window"))
+    tokens = tuple(span for span in windows if span[0] != "requests")
+    daily = any(rule.kind == "day" for rule in rules)
+    holds = any(rule.kind == "running" or rule.measure != "requests" for rule in rules)
+    return Plan(windows, tokens, daily, holds)
+
+
 class Ticket(NamedTuple):
     """What a call holds until it is settled: a slot, and the tokens of `cost` where `rules` count tokens.
 
@@ -92,7 +121,7 @@ class Ticket(NamedTuple):
     at_ns: int
     day: int
     cost: Cost
-    rules: Sequence[Rule]
+    rules: tuple[Rule, ...]
 
 
 class WindowState(NamedTuple):
@@ -150,16 +179,14 @@ class Limiter(Protocol):
     def release(self, ticket: Ticket) -> None:
         """Settle a call that has used no tokens."""
 
-    async def seed(self, key: str, day: date, used: Cost) -> None:
-        """Say what was used on a day that nothing was counted on yet; where something was, do nothing."""
+    async def seed(self, day: date, used: Mapping[str, Cost]) -> None:
+        """Raise the counts of a day, by key, to at least what was used; of a day that is over, say nothing.
+
+        What is counted already stays, so that saying it twice changes nothing.
+        """
 
     async def close(self) -> None:
         """Let go of what the limiter holds, when what was settled is told."""
-
-
-def holds(rules: Sequence[Rule]) -> bool:
-    """Whether a call by these rules has something to be settled."""
-    return any(rule.kind == "running" or rule.measure != "requests" for rule in rules)
 
 
 def day_number(day: date) -> int:

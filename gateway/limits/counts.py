@@ -6,7 +6,7 @@ Times are whole nanoseconds, so that no edge is blurred. Memory is bounded: 61 s
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from gateway.limits.base import (
     BUCKETS,
@@ -15,17 +15,17 @@ from gateway.limits.base import (
     Admission,
     Cost,
     Measure,
+    Plan,
     Rule,
+    Span,
     Ticket,
     WindowState,
+    plan_of,
 )
 
 NS = 1_000_000_000
 DAY_NS = 86_400 * NS
 _RUNNING_NS = round(RETRY_RUNNING_S * NS)
-
-Span = tuple[Measure, float]
-"""Which window: what it measures, and its length in seconds."""
 
 
 class Window:
@@ -40,12 +40,21 @@ class Window:
         self._buckets: deque[list[int]] = deque()  # [number, amount], in order: 61 at most
 
     def advance(self, now_ns: int) -> None:
-        """Drop what lies before the sub-window that `now_ns - span_ns` falls into."""
+        """Drop what lies before the sub-window that `now_ns - span_ns` falls into.
+
+        A clock that is set back takes along what was counted: its age counts. For less than a sub-window it
+        stands still, so that nothing is taken for older than it is.
+        """
         number = now_ns * BUCKETS // self.span_ns
-        if number > self._number:
-            self._number = number
-        buckets, oldest = self._buckets, self._number - BUCKETS
-        while buckets and buckets[0][0] < oldest:
+        if number == self._number:
+            return
+        buckets = self._buckets
+        if number < self._number - 1:
+            for bucket in buckets:
+                bucket[0] -= self._number - 1 - number
+            self._number = number + 1
+        self._number = max(self._number, number)
+        while buckets and buckets[0][0] < self._number - BUCKETS:
             self.used -= buckets.popleft()[1]
 
     def add(self, amount: int) -> None:
@@ -72,7 +81,9 @@ class Window:
 
     def become(self, used: int) -> None:
         """Take over a total: what is missing was used just now, what is too much is the oldest."""
-        self.add(max(0, used - self.used))
+        if used >= self.used:
+            self.add(used - self.used)
+            return
         for bucket in self._buckets:
             surplus = min(bucket[1], self.used - used)
             bucket[1] -= surplus
@@ -132,33 +143,28 @@ class Counts:
         self.longest_ns = 0
         self.used_at_ns = 0
 
-    def advance(self, rules: Sequence[Rule], now_ns: int, today: int) -> None:
+    def advance(self, plan: Plan, now_ns: int, today: int) -> None:
         """Bring to now what the rules are about."""
         self.used_at_ns = now_ns
-        for rule in rules:
-            if rule.kind == "window":
-                window = self.windows.get((rule.measure, rule.window_s))
-                if window is None:
-                    self._adopt(rules, now_ns)
-                else:
-                    window.advance(now_ns)
-            elif rule.kind == "day":
-                self._begin(today)
+        for span in plan.windows:
+            window = self.windows.get(span)
+            if window is None:
+                self._adopt(plan.windows, now_ns)
+            else:
+                window.advance(now_ns)
+        if plan.daily:
+            self._begin(today)
 
-    def _adopt(self, rules: Sequence[Rule], now_ns: int) -> None:
+    def _adopt(self, spans: Collection[Span], now_ns: int) -> None:
         """Take in windows of new kinds, and let go of those in which nothing counts any more."""
-        fresh = {(rule.measure, rule.window_s) for rule in rules if rule.kind == "window"}
-        kept = {span: window for span, window in self.windows.items() if span in fresh}
-        for span in fresh - kept.keys():
-            kept[span] = Window(round(span[1] * NS))
-        for span, window in self.windows.items():
+        for span in spans:
+            if span not in self.windows:
+                self.windows[span] = Window(round(span[1] * NS))
+        for span, window in list(self.windows.items()):
             window.advance(now_ns)
-            if window.used:
-                kept[span] = window
-        for window in kept.values():
-            window.advance(now_ns)
-        self.windows = kept
-        self.longest_ns = max(window.span_ns for window in kept.values())
+            if not window.used and span not in spans:
+                del self.windows[span]
+        self.longest_ns = max(window.span_ns for window in self.windows.values())
 
     def _begin(self, today: int) -> None:
         """A new day begins; a clock that is set back over midnight does not make one."""
@@ -173,7 +179,7 @@ class Counts:
         for rule in rules:
             kind = rule.kind
             if kind == "window":
-                window, room = self.windows[rule.measure, rule.window_s], rule.limit - cost.of(rule.measure)
+                window, room = self.windows[rule.span], rule.limit - cost.of(rule.measure)
                 if window.used <= room:
                     continue
                 free_ns = max(window.free_at_ns(room), now_ns + 1)
@@ -189,12 +195,11 @@ class Counts:
                 refused_by, ready_ns = rule, free_ns
         return refused_by, ready_ns
 
-    def count(self, rules: Sequence[Rule], cost: Cost) -> None:
+    def count(self, plan: Plan, cost: Cost) -> None:
         """Count a call that was admitted."""
-        spans = [(rule.measure, rule.window_s) for rule in rules if rule.kind == "window"]
-        for span in dict.fromkeys(spans):  # rules of one length share a window
+        for span in plan.windows:
             self.windows[span].add(cost.of(span[0]))
-        if any(rule.kind == "day" for rule in rules):
+        if plan.daily:
             self.on_day = add(self.on_day, cost)
 
     def states(self, rules: Sequence[Rule], now_ns: int, midnight_ns: int) -> tuple[WindowState, ...]:
@@ -203,7 +208,7 @@ class Counts:
 
     def _state(self, rule: Rule, now_ns: int, midnight_ns: int) -> WindowState:
         if rule.kind == "window":
-            window = self.windows[rule.measure, rule.window_s]
+            window = self.windows[rule.span]
             used, reset_ns = window.used, window.reset_ns()
         elif rule.kind == "day":
             used, reset_ns = self.on_day.of(rule.measure), midnight_ns
@@ -217,7 +222,7 @@ class Counts:
         """Replace what a ticket has reserved by what was billed. False: nothing is held for it."""
         if self.held.pop(ticket.id, None) is None:
             return False
-        for span in token_spans(ticket.rules):
+        for span in plan_of(ticket.rules).tokens:
             if (window := self.windows.get(span)) is not None:
                 window.change(ticket.at_ns, billed.of(span[0]) - ticket.cost.of(span[0]))
         if ticket.day and ticket.day == self.day:
@@ -227,7 +232,7 @@ class Counts:
 
     def end(self, ticket: Ticket, billed: Cost) -> None:
         """Note the end of a call that is counted elsewhere: the difference that it makes there."""
-        for span in token_spans(ticket.rules):
+        for span in plan_of(ticket.rules).tokens:
             window = self.windows.setdefault(span, Window(round(span[1] * NS)))
             window.owe(ticket.at_ns, billed.of(span[0]) - ticket.cost.of(span[0]))
         if ticket.day > self.day:
@@ -237,16 +242,18 @@ class Counts:
         self.ended.append(ticket)
 
     def seed(self, day: int, used: Cost) -> None:
-        """What was used on a day that is not known yet."""
+        """Raise what was used on a day, if it is not over."""
         if day > self.day:
             self.day, self.on_day = day, used
+        elif day == self.day:
+            self.on_day = Cost(*map(max, self.on_day, used))
 
     def learn(self, rules: Sequence[Rule], admission: Admission) -> None:
         """Take over the state that another limiter tells of."""
-        self.advance(rules, admission.at_ns, admission.at_ns // DAY_NS)
+        self.advance(plan_of(tuple(rules)), admission.at_ns, admission.at_ns // DAY_NS)
         for rule, state in zip(rules, admission.windows, strict=True):
             if rule.kind == "window":
-                self.windows[rule.measure, rule.window_s].become(state.used)
+                self.windows[rule.span].become(state.used)
             elif rule.kind == "day":
                 self.on_day = _with(self.on_day, rule.measure, state.used)
         if (ticket := admission.ticket) is not None:
@@ -270,12 +277,6 @@ class Counts:
         """Whether nothing counts any more."""
         longest_ns = max(self.longest_ns, DAY_NS) if self.day else self.longest_ns
         return not self.held and (now_ns - self.used_at_ns) * BUCKETS > longest_ns * (BUCKETS + 1)
-
-
-def token_spans(rules: Iterable[Rule]) -> Iterator[Span]:
-    """The windows that count tokens, each once."""
-    spans = [(rule.measure, rule.window_s) for rule in rules if rule.kind == "window"]
-    return (span for span in dict.fromkeys(spans) if span[0] != "requests")
 
 
 def add(one: Cost, other: Cost) -> Cost:

@@ -1,31 +1,49 @@
 """Limits in Redis, and in memory while that is away. Rule: no call fails or waits for a dead Redis.
 
 What Redis answers is mirrored in memory, so that there is something to go on from. What is admitted while it
-is away is noted, and told to it when it is back; a Redis that has forgotten everything meanwhile is told all
-that was seen. A question that Redis may or may not have heard is asked again: a call can count twice, never
-not at all.
+is away is noted, and added to its counts when it is back, once. One that has forgotten something is raised to
+what was seen before. A call that Redis had been asked for when it fell can count twice, never not at all.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
+from typing import NamedTuple
 
 from gateway.clock import Clock
-from gateway.limits.base import FREE, NOTHING, ONE, Admission, Cost, Limiter, Rule, Ticket, TicketIds, holds
+from gateway.limits.base import (
+    FREE,
+    NOTHING,
+    ONE,
+    Admission,
+    Cost,
+    Limiter,
+    Rule,
+    Ticket,
+    TicketIds,
+    plan_of,
+)
 from gateway.limits.counts import DAY_NS, Counts
+from gateway.limits.link import Unreachable
 from gateway.limits.memory import MemoryLimiter
-from gateway.limits.redis import RedisLimiter, Unreachable
+from gateway.limits.redis import AT_ONCE, RedisLimiter
 from gateway.tasks import TaskGroup
 
 logger = logging.getLogger(__name__)
 
 PROBE_S = 0.5
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_AT_ONCE = 100  # keys or settlements that are told in one go
+
+
+class News(NamedTuple):
+    """Counts that Redis is being told, or was told without an answer: once, by its `id`."""
+
+    id: str
+    counts: Counts
 
 
 class FallbackLimiter:
@@ -49,9 +67,10 @@ class FallbackLimiter:
         self._ids = TicketIds()
         self._tasks = TaskGroup()
         self._new: dict[str, Counts] = {}  # counted here, and not told to Redis
+        self._told: dict[str, News] = {}  # told to Redis, and not heard of
+        self._seeds: dict[date, dict[str, Cost]] = {}  # said while Redis was away
         self._unsure: list[tuple[Ticket, Cost]] = []  # settled, and perhaps by Redis already
         self._ghosts: set[str] = set()  # admitted here, and perhaps by Redis before
-        redis.watch_restarts()
 
     @property
     def degraded(self) -> bool:  # noqa: D102
@@ -71,7 +90,8 @@ class FallbackLimiter:
     ) -> Admission:
         if not rules:
             return FREE
-        ticket_id = self._ids.next() if holds(rules) else ""
+        rules = tuple(rules)
+        ticket_id = self._ids.next() if plan_of(rules).holds else ""
         if not self._degraded:
             try:
                 told = await self._redis.judge(key, rules, cost, enforce=enforce, ticket_id=ticket_id)
@@ -89,10 +109,10 @@ class FallbackLimiter:
             self._ghosts.discard(ticket_id)
         return admission
 
-    def _note(self, key: str, rules: Sequence[Rule], cost: Cost, admission: Admission) -> None:
-        new = self._new.setdefault(key, Counts())
-        new.advance(rules, admission.at_ns, admission.at_ns // DAY_NS)
-        new.count(rules, cost)
+    def _note(self, key: str, rules: tuple[Rule, ...], cost: Cost, admission: Admission) -> None:
+        new, plan = self._new.setdefault(key, Counts()), plan_of(rules)
+        new.advance(plan, admission.at_ns, admission.at_ns // DAY_NS)
+        new.count(plan, cost)
         if admission.ticket is not None:
             new.held[admission.ticket.id] = admission.ticket
         if not self._degraded:  # Redis came back while this call was waiting for it
@@ -116,13 +136,16 @@ class FallbackLimiter:
     def release(self, ticket: Ticket) -> None:  # noqa: D102
         self.settle(ticket, NOTHING)
 
-    async def seed(self, key: str, day: date, used: Cost) -> None:  # noqa: D102
-        await self._seen.seed(key, day, used)
+    async def seed(self, day: date, used: Mapping[str, Cost]) -> None:  # noqa: D102
+        await self._seen.seed(day, used)
         if not self._degraded:
             try:
-                await self._redis.seed(key, day, used)
+                await self._redis.seed(day, used)
             except Unreachable as exc:
                 self._go_alone(exc)
+            else:
+                return
+        self._seeds = {day: {**self._seeds.get(day, {}), **used}}  # of older days, nobody asks
 
     async def close(self) -> None:  # noqa: D102
         await self._tasks.close()
@@ -147,14 +170,17 @@ class FallbackLimiter:
             await asyncio.sleep(self._probe_s)
             try:
                 await self._redis.ping()
-                for some in _parts(dict.fromkeys((*self._seen.keys(), *self._new))):
-                    await asyncio.gather(*self._tell(some))
-                while len(self._new) > _AT_ONCE:
-                    await asyncio.gather(*self._tell(list(islice(self._new, _AT_ONCE))))
+                await self._tell_all()
+                while seeds := self._seeds:
+                    for day, used in seeds.items():
+                        await self._redis.seed(day, used)
+                    if self._seeds is seeds:
+                        self._seeds = {}
             except Unreachable:
                 continue
             break
         # What came in meanwhile is on its way before any admission that Redis is asked for from here on.
+        self._redis.go_on()
         self._change(degraded=False)
         logger.info("Redis is back: limits hold across processes again")
         self._tell([*self._new])
@@ -162,35 +188,51 @@ class FallbackLimiter:
         for ticket, billed in unsure:
             self._settle(ticket, billed, sure=False)
 
-    def _tell(self, keys: Iterable[str]) -> list[asyncio.Future[str]]:
+    async def _tell_all(self) -> None:
+        """Tell Redis what it does not know, until little is left of what comes in meanwhile."""
+        every = self._seen.keys() if self._redis.forgot else ()
+        keys = list(dict.fromkeys((*self._told, *self._new, *every)))
+        while keys:
+            for some in _parts(keys):
+                await asyncio.gather(*self._tell(some))
+            before, keys = len(keys), list(self._new)
+            if len(keys) <= AT_ONCE or len(keys) >= before:
+                return
+
+    def _tell(self, keys: Iterable[str]) -> list[asyncio.Future[bytes]]:
         """Tell Redis what it does not know; a future for each key."""
-        return [self._tell_of(key, self._new.pop(key) if key in self._new else Counts()) for key in keys]
+        return [self._tell_of(key) for key in keys]
 
-    def _tell_of(self, key: str, new: Counts) -> asyncio.Future[str]:
+    def _tell_of(self, key: str) -> asyncio.Future[bytes]:
+        news = self._told.get(key)  # first things first
+        if news is None:
+            new = self._new.pop(key) if key in self._new else Counts()
+            news = self._told[key] = News(self._ids.next(), new)
         seen = self._seen.counts(key)
-        for id_ in new.held.keys() & seen.held.keys():
-            self._redis.hold(new.held[id_])
+        for id_ in news.counts.held.keys() & seen.held.keys():
+            self._redis.hold(news.counts.held[id_])
 
-        def heard(done: asyncio.Future[str]) -> None:
+        def heard(done: asyncio.Future[bytes]) -> None:
             if done.cancelled():
                 return
             if (error := done.exception()) is None:
-                self._ghosts -= new.held.keys()
+                self._told.pop(key, None)
+                self._ghosts -= news.counts.held.keys()
+                if key in self._new and not self._degraded:
+                    self._tell([key])
             elif isinstance(error, Unreachable):
-                if (newer := self._new.get(key)) is not None:
-                    new.absorb(newer)
-                self._new[key] = new
                 self._go_alone(error)
 
-        told = self._redis.merge(key, new, seen, list(seen.held.values()))
+        told = self._redis.merge(news.id, key, news.counts, seen, self._new.get(key) or Counts())
         told.add_done_callback(heard)
         return told
 
     def _settle(self, ticket: Ticket, billed: Cost, *, sure: bool) -> None:
-        def heard(done: asyncio.Future[str]) -> None:
+        def heard(done: asyncio.Future[bytes]) -> None:
             if not done.cancelled() and isinstance(error := done.exception(), Unreachable):
                 self._go_alone(error)
-                if sure and not error.sent:
+                news = self._told.get(ticket.key)
+                if sure and (not error.sent or (news is not None and ticket.id in news.counts.held)):
                     self._new.setdefault(ticket.key, Counts()).end(ticket, billed)
                 else:
                     self._unsure.append((ticket, billed))
@@ -200,7 +242,7 @@ class FallbackLimiter:
 
 def _parts(keys: Iterable[str]) -> Iterable[list[str]]:
     left = iter(keys)
-    while part := list(islice(left, _AT_ONCE)):
+    while part := list(islice(left, AT_ONCE)):
         yield part
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
-from itertools import islice
 
 from gateway.clock import Clock
 from gateway.limits.base import (
@@ -15,11 +14,12 @@ from gateway.limits.base import (
     Admission,
     Cost,
     Limiter,
+    Plan,
     Rule,
     Ticket,
     TicketIds,
     day_number,
-    holds,
+    plan_of,
 )
 from gateway.limits.counts import DAY_NS, NS, Counts
 
@@ -48,25 +48,26 @@ class MemoryLimiter:
         """`admit`, at once; with the id that a ticket shall have."""
         if not rules:
             return FREE
-        now_ns, today, midnight_ns = self._now(rules)
+        rules = tuple(rules)
+        plan = plan_of(rules)
+        now_ns, today, midnight_ns = self._now(plan)
         counts = self._counts(key, now_ns)
-        counts.advance(rules, now_ns, today)
+        counts.advance(plan, now_ns, today)
         refused_by, ready_ns = counts.judge(rules, cost, now_ns, midnight_ns)
         ticket = None
         if refused_by is None or not enforce:
-            counts.count(rules, cost)
-            if holds(rules):
-                day = today if midnight_ns else 0
-                ticket = Ticket(key, ticket_id or self._ids.next(), now_ns, day, cost, rules)
+            counts.count(plan, cost)
+            if plan.holds:
+                ticket = Ticket(key, ticket_id or self._ids.next(), now_ns, today, cost, rules)
                 counts.held[ticket.id] = ticket
         states = counts.states(rules, now_ns, midnight_ns)
         allowed = refused_by is None or not enforce
         return Admission(allowed, states, (ready_ns - now_ns) / 1e9, refused_by, ticket, now_ns)
 
-    def _now(self, rules: Sequence[Rule]) -> tuple[int, int, int]:
+    def _now(self, plan: Plan) -> tuple[int, int, int]:
         """The time, the number of the day, and when that ends, by the clock of the time; 0: no matter."""
         now_ns = self.now_ns()
-        if all(rule.kind != "day" for rule in rules):
+        if not plan.daily:
             return now_ns, 0, 0
         if self._ahead_ns is not None:
             today = now_ns // DAY_NS
@@ -77,10 +78,11 @@ class MemoryLimiter:
 
     def _counts(self, key: str, now_ns: int) -> Counts:
         """The counts of a key in use. Lets go of up to two others: a call adds one at most."""
-        for idle, counts in list(islice(self._keys.items(), 2)):
-            if not counts.idle(now_ns):
+        for _ in range(2):
+            oldest = next(iter(self._keys), None)
+            if oldest is None or not self._keys[oldest].idle(now_ns):
                 break
-            del self._keys[idle]
+            del self._keys[oldest]
         known = self._keys.get(key)
         if known is None:
             known = self._keys[key] = Counts()
@@ -95,11 +97,12 @@ class MemoryLimiter:
     def release(self, ticket: Ticket) -> None:  # noqa: D102
         self.settle(ticket, NOTHING)
 
-    async def seed(self, key: str, day: date, used: Cost) -> None:  # noqa: D102
+    async def seed(self, day: date, used: Mapping[str, Cost]) -> None:  # noqa: D102
         now_ns = self.now_ns()
-        counts = self._counts(key, now_ns)
-        counts.used_at_ns = now_ns
-        counts.seed(day_number(day), used)
+        for key, cost in used.items():
+            counts = self._counts(key, now_ns)
+            counts.used_at_ns = now_ns
+            counts.seed(day_number(day), cost)
 
     async def close(self) -> None:  # noqa: D102
         self._keys.clear()

@@ -1,7 +1,7 @@
 """Limits that several processes share, kept in Redis. Rule: one script, one step, one round trip.
 
-What is asked for within one iteration of the event loop travels as one pipeline. Redis' own clock is the
-one that counts. Nothing here retries: what Redis does not answer in time, fails.
+Everything goes over one link to a server, in order. Redis' own clock is the one that counts. Nothing here
+retries: what Redis does not answer in time, fails.
 """
 
 from __future__ import annotations
@@ -9,18 +9,28 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha1
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    NoScriptError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+    SlotNotCoveredError,
+    TryAgainError,
+)
 
 from gateway.clock import Clock
 from gateway.limits.base import (
@@ -33,13 +43,16 @@ from gateway.limits.base import (
     Limiter,
     Measure,
     Rule,
+    Span,
     Ticket,
     TicketIds,
     WindowState,
     day_number,
-    holds,
+    plan_of,
 )
-from gateway.limits.counts import DAY_NS, Counts, Span, reserved, token_spans
+from gateway.limits.counts import DAY_NS, Counts, reserved
+from gateway.limits.link import Keys, Link, Question, packed
+from gateway.limits.link import Unreachable as Unreachable
 from gateway.resources import resource
 from gateway.secret import Secret
 from gateway.tasks import TaskGroup
@@ -47,21 +60,14 @@ from gateway.tasks import TaskGroup
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 0.25
-MAX_BATCH = 1_000
-MAX_BATCHES = 16  # under way at a time: beyond it, they grow
+CONNECTIONS = 8  # beside the link: for what has to be asked again, of another server of a cluster
+NODES = 20  # of a cluster, that may be asked for its slots in vain
+AT_ONCE = 100  # keys that are told of in one go
+ELSEWHERE = AskError, TryAgainError, ClusterDownError, NoScriptError  # MOVED is an ASK to redis-py
 
 _LETTER: Mapping[Measure, str] = {"requests": "r", "input_tokens": "i", "output_tokens": "o", "tokens": "t"}
 
 Client = Redis | RedisCluster
-Command = tuple[Any, ...]
-
-
-class Unreachable(Exception):
-    """Redis did not answer, or not with an answer. `sent`: it may have done what it was asked for."""
-
-    def __init__(self, message: str, *, sent: bool = True) -> None:
-        super().__init__(message)
-        self.sent = sent
 
 
 def connect(url: Secret, *, timeout_s: float = TIMEOUT_S, cluster: bool = False) -> Client:
@@ -81,7 +87,7 @@ def connect(url: Secret, *, timeout_s: float = TIMEOUT_S, cluster: bool = False)
     try:
         if cluster:
             return RedisCluster.from_url(text, **options)
-        return Redis.from_url(text, max_connections=4 * MAX_BATCHES, **options)
+        return Redis.from_url(text, max_connections=CONNECTIONS, **options)
     except (ValueError, RedisClusterException):  # what they say may quote a password
         kind = "one node of a Redis Cluster, without a database" if cluster else "a Redis"
         raise ValueError(
@@ -114,14 +120,15 @@ class RedisLimiter:
         self._lease_us = round(lease_s * 1e6)
         self._script = resource("limits/sliding_window.lua").read_text()
         self._sha = sha1(self._script.encode(), usedforsecurity=False).hexdigest()
+        self._keys = lru_cache(maxsize=16_384)(partial(_keys, self._sha))
         self._ids = TicketIds()
         self._tasks = TaskGroup()
-        self._queue: list[tuple[Command, asyncio.Future[str]]] = []
-        self._batches = 0
-        self._merges: set[asyncio.Future[str]] = set()  # waiting or under way
+        self._links: dict[str, Link] = {}  # by node
         self._held: dict[str, Ticket] = {}
         self._renewing: asyncio.Task[None] | None = None
-        self._server: str | None = None
+        self._away = False
+        self._servers: dict[str, str] = {}  # what each node called itself
+        self.forgot = False
 
     # --- the protocol
 
@@ -141,24 +148,24 @@ class RedisLimiter:
         if not rules:
             return FREE
         rules = tuple(rules)
-        plan = _plan(rules)
+        plan = plan_of(rules)
         id_ = (ticket_id or self._ids.next()) if plan.holds else "-"
         words = (
             f"admit {self._now()} {enforce:d} {id_} {self._lease_us} "
-            f"{cost.requests} {cost.input_tokens} {cost.output_tokens} {plan.words}"
+            f"{cost.requests} {cost.input_tokens} {cost.output_tokens} {_words(rules)}"
         )
-        asked = self._call(_keys(key, plan.windows), words)
-        if not plan.holds:
-            return _admission(key, rules, cost, id_, plan, enforce, await asked)
-        try:
-            told = await asyncio.shield(asked)
-        except asyncio.CancelledError:  # whoever asked is gone, and will settle nothing
-            asked.add_done_callback(lambda done: self._give_back(key, rules, cost, id_, done))
-            raise
-        admission = _admission(key, rules, cost, id_, plan, enforce, told)
-        if admission.ticket is not None:
-            self.hold(admission.ticket)
-        return admission
+
+        def admission(told: bytes) -> Admission:
+            return _admission(key, id_, cost, rules, enforce, told)
+
+        def give_back(told: bytes) -> None:  # whoever asked is gone, and will settle nothing
+            if (ticket := admission(told).ticket) is not None:
+                self.tell(ticket, NOTHING).add_done_callback(_let_be)
+
+        answer = admission(await self._call(self._keys(key, plan.windows), words, give_back))
+        if answer.ticket is not None:
+            self.hold(answer.ticket)
+        return answer
 
     def settle(self, ticket: Ticket, billed: Cost) -> None:  # noqa: D102
         if self._held.pop(ticket.id, None) is not None:
@@ -167,25 +174,28 @@ class RedisLimiter:
     def release(self, ticket: Ticket) -> None:  # noqa: D102
         self.settle(ticket, NOTHING)
 
-    async def seed(self, key: str, day: date, used: Cost) -> None:  # noqa: D102
-        numbers = f"{day_number(day)} {used.requests} {used.input_tokens} {used.output_tokens}"
-        await self._call(_keys(key, ()), f"seed {self._now()} {numbers}")
+    async def seed(self, day: date, used: Mapping[str, Cost]) -> None:  # noqa: D102
+        number, left = day_number(day), iter(used.items())
+        while some := list(islice(left, AT_ONCE)):
+            told = [
+                self._call(self._keys(key), f"seed {self._now()} {number} {' '.join(map(str, cost))}")
+                for key, cost in some
+            ]
+            await asyncio.gather(*told)
 
     async def close(self) -> None:  # noqa: D102
         if self._renewing is not None:
             self._renewing.cancel()
-        with suppress(Unreachable):
-            if self._queue or self._batches:  # the last settlements: a queue is answered in order
-                await self._call(_keys("-", ()), f"hold {self._now()} 0 0")
-        self._fail_queue(Unreachable("the limiter is closed", sent=False))
+        for link in self._links.values():  # the last settlements
+            await link.drain()
         await self._tasks.close()
         await self.client.aclose()
 
     # --- for the one that stands in while Redis is away
 
-    def tell(self, ticket: Ticket, billed: Cost, *, sure: bool = True) -> asyncio.Future[str]:
+    def tell(self, ticket: Ticket, billed: Cost, *, sure: bool = True) -> asyncio.Future[bytes]:
         """Settle, and say when it is done. Unless `sure`, it may have been done already."""
-        spans = tuple(token_spans(ticket.rules))
+        spans = plan_of(ticket.rules).tokens
         words = [
             f"settle {self._now()} {_member(ticket)} {sure:d} {billed.input_tokens} {billed.output_tokens}"
         ]
@@ -193,7 +203,7 @@ class RedisLimiter:
         for measure, window_s in spans:
             difference = billed.of(measure) - ticket.cost.of(measure)
             words.append(f"{_us(window_s)} {ticket.at_ns // 1_000} {difference}")
-        return self._call(_keys(ticket.key, spans), " ".join(words))
+        return self._call(self._keys(ticket.key, spans), " ".join(words))
 
     def hold(self, ticket: Ticket) -> None:
         """Renew what a ticket holds until it is settled."""
@@ -205,176 +215,183 @@ class RedisLimiter:
         """Renew it no more; whether it was."""
         return self._held.pop(ticket.id, None) is not None
 
-    def merge(self, key: str, new: Counts, seen: Counts, held: Sequence[Ticket]) -> asyncio.Future[str]:
-        """Add `new`, which Redis does not know; if it knows nothing of this key any more, add all `seen`.
+    def merge(self, id_: str, key: str, new: Counts, seen: Counts, newer: Counts) -> asyncio.Future[bytes]:
+        """Add `new`, which Redis does not know, and have the calls that are held in `seen` held there.
 
-        `held` are the calls under way; the script adds what they have reserved.
+        Where it may have forgotten things, it is raised to what was `seen`, without `newer`, which is told
+        later. Under one `id_`, it adds once.
         """
-        spans = tuple(seen.windows)
-        words = [f"merge {self._now()} {seen.day}"]
-        for counts in (new, seen):
-            used = counts.on_day if counts.day == seen.day else NOTHING
-            kept = reserved(counts.held.values(), seen.day)
-            without = used.input_tokens - kept.input_tokens, used.output_tokens - kept.output_tokens
-            words.append(f"{used.requests} {without[0]} {without[1]}")
-        for tickets in (new.ended, held):
+        before = seen if self.forgot else Counts()
+        spans = tuple(dict.fromkeys((*new.windows, *before.windows)))
+        added, later, known = (_billed(counts, seen.day) for counts in (new, newer, before))
+        words = [f"merge {self._now()} {seen.day}", *map(str, added)]
+        words += [
+            str(max(0, each - plus - more)) for each, plus, more in zip(known, added, later, strict=True)
+        ]
+        for tickets in (new.ended, list(seen.held.values())):
             words += [str(len(tickets)), *map(_member, tickets)]
-        words.append(str(self._lease_us))
-        words.append(str(len(spans)))
+        words += [str(self._lease_us), str(len(spans))]
         for span in spans:
-            parts = seen.windows[span].buckets()
-            unknown = new.windows[span].buckets() if span in new.windows else {}
-            words.append(f"{_us(span[1])} {len(parts | unknown)}")
-            words += [
-                f"{part} {unknown.get(part, 0)} {parts.get(part, 0)}" for part in sorted(parts | unknown)
-            ]
-        told = self._call(_keys(key, spans), " ".join(words))
-        self._merges.add(told)  # a settlement on another connection must not overtake it
-        told.add_done_callback(self._merges.discard)
-        return told
+            plus, more, parts = (_parts(counts, span) for counts in (new, newer, before))
+            words.append(f"{_us(span[1])} {len(parts | plus)}")
+            for part in sorted(parts | plus):
+                told = plus.get(part, 0)
+                words.append(f"{part} {told} {max(0, parts.get(part, 0) - told - more.get(part, 0))}")
+        return self._call(_keys(self._sha, key, spans, id_), " ".join(words))
 
     async def ping(self) -> None:
-        """Whether Redis answers. Raises `Unreachable`."""
-        await self._call(_keys("-", ()), f"hold {self._now()} 0 0")
-
-    def watch_restarts(self) -> None:
-        """From now on, fail every question to a server that is not the one of before.
-
-        It may have forgotten everything. `hang_up` makes up for it. A cluster's nodes are not watched.
-        """
-        if isinstance(self.client, Redis):
-            self.client.connection_pool.connection_kwargs["redis_connect_func"] = self._meet
-
-    async def _meet(self, connection: Any) -> None:
-        await connection.on_connect()
-        await connection.send_command("INFO", "server", check_health=False)
+        """Whether Redis does what it is asked for. Raises `Unreachable`."""
         try:
-            told: Any = await connection.read_response()
-        except ResponseError:  # this user may not ask
-            return
-        text = told.decode() if isinstance(told, bytes) else str(told)
-        run_id = text.partition("run_id:")[2].partition("\r\n")[0]
-        if self._server not in (None, run_id):
-            raise ConnectionError("it is another server than before")
-        self._server = run_id
+            async with asyncio.timeout(NODES * self._timeout_s):
+                await self.client.initialize()  # a cluster's slots; the first nodes asked may be dead
+        except (RedisError, OSError, TimeoutError) as exc:
+            raise Unreachable(exc, sent=False) from None
+        await self._call(self._keys("-"), "ping -")
 
     async def hang_up(self) -> None:
         """Wait for no answer any more: a new question makes a new connection, to any server."""
-        self._server = None
-        self._fail_queue(Unreachable("Redis was away", sent=False))
-        if isinstance(self.client, Redis):
+        self._away = True
+        for link in self._links.values():
+            link.cut("Redis was away")
+        if isinstance(self.client, RedisCluster):
+            self.forgot = True  # which of its nodes did is not known before all of them are asked
             with suppress(RedisError, OSError):
-                await self.client.connection_pool.disconnect()
+                await self.client.aclose()
 
-    # --- batches
+    def go_on(self) -> None:
+        """Every server knows again what it should: watch that it stays the same, and renew leases."""
+        self._away = self.forgot = False
+
+    async def _meet(self, name: str, made: Callable[[], Any]) -> Any:
+        """A connection to a node, which must be the server of before: another knows nothing, or not all."""
+        connection = made()
+        try:
+            await connection.connect()
+            server = await self._run_id(connection)
+            known = self._servers.get(name)
+            if known not in (None, server) and not self._away:
+                raise ConnectionError("it is another server than before")
+            if self._away and (known != server or not server):
+                self.forgot = True
+            self._servers[name] = server
+            await connection.send_command("SCRIPT", "LOAD", self._script)
+            await connection.read_response()
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        return connection
+
+    async def _run_id(self, connection: Any) -> str:
+        await connection.send_command("INFO", "server")
+        try:
+            told: Any = await connection.read_response()
+        except ResponseError:  # this user may not ask
+            return ""
+        text = told.decode() if isinstance(told, bytes) else str(told)
+        return text.partition("run_id:")[2].partition("\r\n")[0]
+
+    # --- questions
 
     def _now(self) -> str:
         return "-" if self._clock is None else str(round(self._clock.now().timestamp() * 1e6))
 
-    def _call(self, keys: Sequence[str], words: str) -> asyncio.Future[str]:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[str] = loop.create_future()
-        if not self._queue and self._batches < MAX_BATCHES:
-            loop.call_soon(self._send)
-        self._queue.append((("EVALSHA", self._sha, len(keys), *keys, words), future))
-        return future
+    def _call(
+        self, keys: Keys, words: str, late: Callable[[bytes], None] | None = None
+    ) -> asyncio.Future[bytes]:
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        question = Question(keys, words, answer, late)
+        try:
+            self._link(keys.names[0]).ask(question)
+        except SlotNotCoveredError as exc:  # the cluster's slots are not known yet
+            self._refused(question, exc)
+        return answer
 
-    def _send(self) -> None:
-        if self._queue and not (self._merges and self._batches):
-            batch, self._queue = self._queue[:MAX_BATCH], self._queue[MAX_BATCH:]
-            self._batches += 1
-            self._tasks.spawn(self._exchange(batch), name="limits: batch")
+    def _link(self, key: str) -> Link:
+        """The way to the server that has a key."""
+        if isinstance(self.client, RedisCluster):
+            node: Any = self.client.get_node_from_key(key)
+            name, kind, options = node.name, node.connection_class, node.connection_kwargs
+        else:
+            pool = self.client.connection_pool
+            name, kind, options = "", pool.connection_class, pool.connection_kwargs
+        link = self._links.get(name)
+        if link is None or link.dead:
+            meet = partial(self._meet, name, partial(kind, **options))
+            link = Link(meet, self._tasks, timeout_s=self._timeout_s, refused=self._refused)
+            self._links[name] = link
+        return link
 
-    async def _exchange(self, batch: Sequence[tuple[Command, asyncio.Future[str]]]) -> None:
-        replies: list[Any] = [ConnectionError("closed")] * len(batch)
+    def _refused(self, question: Question, error: Exception) -> None:
+        """Ask again, more slowly, what another server knows, or a script that a server forgot."""
+        if isinstance(error, (*ELSEWHERE, SlotNotCoveredError)):
+            self._tasks.spawn(self._ask_again(question), name="limits: asking again")
+        elif not question.answer.done():
+            question.answer.set_exception(Unreachable(error))
+
+    async def _ask_again(self, question: Question) -> None:
+        answer, keys = question.answer, question.keys.names
         try:
             async with asyncio.timeout(self._timeout_s):
-                replies = await self._ask([command for command, _ in batch])
+                told = await self.client.execute_command(
+                    "EVAL", self._script, len(keys), *keys, question.words
+                )
         except (RedisError, OSError, TimeoutError) as exc:
-            replies = [exc] * len(batch)
-        finally:
-            self._batches -= 1
-            for (_, future), reply in zip(batch, replies, strict=True):
-                if not future.done():
-                    if isinstance(reply, BaseException):
-                        future.set_exception(Unreachable(_fault(reply)))
-                    else:
-                        future.set_result(reply.decode())
-            if self._queue:
-                self._send()
-
-    async def _ask(self, commands: Sequence[Command]) -> list[Any]:
-        replies = await self._pipeline(commands)
-        lost = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        if lost:  # sent whole, the script is known from then on
-            whole = [("EVAL", self._script, *commands[index][2:]) for index in lost]
-            for index, reply in zip(lost, await self._pipeline(whole), strict=True):
-                replies[index] = reply
-        return replies
-
-    async def _pipeline(self, commands: Iterable[Command]) -> list[Any]:
-        pipeline: Any = self.client.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
-        replies: list[Any] = await pipeline.execute(raise_on_error=False)
-        return replies
-
-    def _fail_queue(self, error: Unreachable) -> None:
-        queue, self._queue = self._queue, []
-        for _, future in queue:
-            if not future.done():
-                future.set_exception(error)
+            if not answer.done():
+                answer.set_exception(Unreachable(exc))
+        else:
+            if not answer.done():
+                answer.set_result(told)
+            elif question.late is not None:
+                question.late(told)
 
     # --- leases
 
     async def _renew(self) -> None:
         while self._held:
             await asyncio.sleep(self._lease_s / 3)
+            if self._away:
+                continue  # a server that forgot the days must not be told of calls before them
             by_key: dict[str, list[Ticket]] = defaultdict(list)
             for ticket in self._held.values():
                 by_key[ticket.key].append(ticket)
             for key, tickets in by_key.items():
                 members = " ".join(_member(ticket) for ticket in tickets)
                 words = f"hold {self._now()} {self._lease_us} {len(tickets)} {members}"
-                self._call(_keys(key, ()), words).add_done_callback(_let_be)
-
-    def _give_back(
-        self, key: str, rules: Sequence[Rule], cost: Cost, id_: str, done: asyncio.Future[str]
-    ) -> None:
-        if not done.cancelled() and done.exception() is None:
-            ticket = _admission(key, rules, cost, id_, _plan(rules), True, done.result()).ticket
-            if ticket is not None:
-                self.tell(ticket, NOTHING).add_done_callback(_let_be)
+                self._call(self._keys(key), words).add_done_callback(_let_be)
 
 
-class _Plan(NamedTuple):
-    """What the script is told of a set of rules, whatever the call."""
-
-    holds: bool
-    windows: tuple[Span, ...]
-    daily: bool
-    words: str
-
-
-@lru_cache(maxsize=4096)
-def _plan(rules: Sequence[Rule]) -> _Plan:
-    windows = tuple(dict.fromkeys((rule.measure, rule.window_s) for rule in rules if rule.kind == "window"))
-    daily = any(rule.kind == "day" for rule in rules)
-    held = holds(rules)
-    words = [f"{daily or held:d} {daily:d} {len(windows)}"]
-    words += [f"{_LETTER[measure]} {_us(window_s)}" for measure, window_s in windows]
-    words.append(str(len(rules)))
-    for rule in rules:
-        where = windows.index((rule.measure, rule.window_s)) + 1 if rule.kind == "window" else rule.kind
-        words.append(f"{where} {_LETTER[rule.measure]} {rule.limit}")
-    return _Plan(held, windows, daily, " ".join(words))
-
-
-def _keys(key: str, windows: Sequence[Span]) -> list[str]:
+def _keys(sha: str, key: str, windows: Sequence[Span] = (), mark: str = "") -> Keys:
     """The braces keep what belongs to one client on one node of a cluster."""
     stem = f"ai-gateway:{{{key}}}:"
     named = [f"{stem}{_LETTER[measure]}{_us(window_s)}" for measure, window_s in windows]
-    return [f"{stem}calls", f"{stem}day", *named]
+    names = (f"{stem}calls", f"{stem}day", *named, *([stem + mark] if mark else []))
+    count = len(names)
+    return Keys(names, b"*%d\r\n" % (count + 4) + packed("EVALSHA", sha, str(count), *names))
+
+
+@lru_cache(maxsize=4096)
+def _words(rules: tuple[Rule, ...]) -> str:
+    """What the script is told of a set of rules, whatever the call."""
+    plan = plan_of(rules)
+    words = [f"{plan.daily or plan.holds:d} {plan.daily:d} {len(plan.windows)}"]
+    words += [f"{_LETTER[measure]} {_us(window_s)}" for measure, window_s in plan.windows]
+    words.append(str(len(rules)))
+    for rule in rules:
+        where = plan.windows.index(rule.span) + 1 if rule.kind == "window" else rule.kind
+        words.append(f"{where} {_LETTER[rule.measure]} {rule.limit}")
+    return " ".join(words)
+
+
+def _parts(counts: Counts, span: Span) -> dict[int, int]:
+    return counts.windows[span].buckets() if span in counts.windows else {}
+
+
+def _billed(counts: Counts, day: int) -> Cost:
+    """What was used on a day, without what calls under way hold; they are told of by themselves."""
+    if counts.day != day:
+        return NOTHING
+    used, held = counts.on_day, reserved(counts.held.values(), day)
+    return Cost(used.requests, used.input_tokens - held.input_tokens, used.output_tokens - held.output_tokens)
 
 
 def _us(seconds: float) -> int:
@@ -386,9 +403,9 @@ def _member(ticket: Ticket) -> str:
 
 
 def _admission(
-    key: str, rules: Sequence[Rule], cost: Cost, id_: str, plan: _Plan, enforce: bool, told: str
+    key: str, id_: str, cost: Cost, rules: tuple[Rule, ...], enforce: bool, told: bytes
 ) -> Admission:
-    """What the script's answer says."""
+    """What the script's answer says to what was asked for; without an `id_`, nothing is held."""
     refused, wait_us, now_us, *states = map(int, told.split())
     at_ns = now_us * 1_000
     windows = tuple(
@@ -397,19 +414,13 @@ def _admission(
     )
     allowed = not refused or not enforce
     ticket = None
-    if allowed and plan.holds:
-        ticket = Ticket(key, id_, at_ns, at_ns // DAY_NS if plan.daily else 0, cost, rules)
+    if allowed and id_ != "-":
+        day = at_ns // DAY_NS if plan_of(rules).daily else 0
+        ticket = Ticket(key, id_, at_ns, day, cost, rules)
     return Admission(allowed, windows, wait_us / 1e6, rules[refused - 1] if refused else None, ticket, at_ns)
 
 
-def _fault(exc: BaseException) -> str:
-    """What went wrong, on one line, without what was asked."""
-    if isinstance(exc, TimeoutError):
-        return "no answer in time"
-    return " ".join(str(exc).split())[:200] or type(exc).__name__
-
-
-def _let_be(done: asyncio.Future[str]) -> None:
+def _let_be(done: asyncio.Future[bytes]) -> None:
     """Nobody waits for this answer; what is not renewed or settled ends with its lease."""
     if not done.cancelled() and (error := done.exception()) is not None:
         logger.debug("limits: %s", error)

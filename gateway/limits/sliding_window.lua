@@ -56,25 +56,42 @@ local function forget_before(window, part)
   redis.call('HSET', window.key, 'u', text(window.used), 'o', text(window.oldest))
 end
 
-local function window_of(key, span)
-  local saved = redis.call('HMGET', key, 'u', 'o', 'n')
-  local window = {key = key, span = span, part = part_at(now, span)}
-  window.used, window.oldest, window.newest = tonumber(saved[1]), tonumber(saved[2]), tonumber(saved[3])
-  -- The clock of a server that takes over may be behind: time stands still until it has caught up.
-  if window.used and math.abs(window.newest - window.part) <= PARTS then
-    window.part = math.max(window.part, window.newest)
-    if window.oldest < window.part - PARTS then forget_before(window, window.part - PARTS) end
-  else
-    if window.used then redis.call('DEL', key) end
-    window.used, window.oldest, window.newest, window.fresh = 0, window.part, window.part, true
-  end
-  return window
-end
-
 local function save(window)
   redis.call('HSET', window.key,
     'u', text(window.used), 'o', text(window.oldest), 'n', text(window.newest))
   redis.call('PEXPIRE', window.key, text(math.ceil(window.span / 1000 * (PARTS + 2) / PARTS)))
+end
+
+-- The clock of a server that takes over may be behind. Counts are taken along, with the age they have; for less
+-- than a sub-window time stands still, so that nothing is taken for older than it is.
+local function set_back(window, by)
+  local saved, moved = redis.call('HGETALL', window.key), {}
+  for index = 1, #saved, 2 do
+    local part = tonumber(saved[index])
+    if part then
+      moved[#moved + 1] = text(part - by)
+      moved[#moved + 1] = saved[index + 1]
+    end
+  end
+  window.oldest, window.newest = window.oldest - by, window.newest - by
+  redis.call('DEL', window.key)
+  if #moved > 0 then redis.call('HSET', window.key, unpack(moved)) end
+  save(window)
+end
+
+local function window_of(key, span)
+  local saved = redis.call('HMGET', key, 'u', 'o', 'n')
+  local window = {key = key, span = span, part = part_at(now, span)}
+  window.used, window.oldest, window.newest = tonumber(saved[1]), tonumber(saved[2]), tonumber(saved[3])
+  if not window.used or window.part - window.newest > PARTS then
+    if window.used then redis.call('DEL', key) end
+    window.used, window.oldest, window.newest = 0, window.part, window.part
+    return window
+  end
+  if window.newest - window.part > 1 then set_back(window, window.newest - window.part - 1) end
+  window.part = math.max(window.part, window.newest)
+  if window.oldest < window.part - PARTS then forget_before(window, window.part - PARTS) end
+  return window
 end
 
 local function add(window, amount)
@@ -103,11 +120,12 @@ local function put(window, part, amount)
   redis.call('HINCRBY', window.key, text(part), text(amount))
   window.used = window.used + amount
   window.oldest, window.newest = math.min(window.oldest, part), math.max(window.newest, part)
+  window.changed = true
 end
 
 local function change(window, time, amount) -- where something was counted at `time`, if that counts still
   put(window, part_at(time, window.span), amount)
-  save(window)
+  if window.changed then save(window) end
 end
 
 -- The day, and calls under way
@@ -253,49 +271,71 @@ function operations.hold()
   return ''
 end
 
+function operations.ping() -- whether there is room, and leave, to write
+  redis.call('SET', KEYS[1], '', 'PX', 1000)
+  redis.call('DEL', KEYS[1])
+  return ''
+end
+
+local function raise(day, other)
+  day.r, day.i, day.o = math.max(day.r, other.r), math.max(day.i, other.i), math.max(day.o, other.o)
+  day.changed = true
+end
+
+local function reach(day, number_) -- whether it is this day, or was older and is this one now
+  if number_ > day.number then day.number, day.r, day.i, day.o = number_, 0, 0, 0 end
+  return number_ == day.number and number_ > 0
+end
+
 -- day requests input output
 function operations.seed()
   local day, number_ = day_of(), number()
-  if number_ > day.number and number_ >= today then
-    day.number, day.r, day.i, day.o = number_, number(), number(), number()
+  if number_ >= today and reach(day, number_) then
+    raise(day, {r = number(), i = number(), o = number()})
     save_day(day)
   end
   return ''
 end
 
--- day, r i o that this server does not know, r i o of all that was seen, members that ended, members that
--- are held, lease; windows: span, parts: number, amount that this server does not know, amount that was seen
--- What has ended is in both. Where this server has forgotten everything, it takes over what was seen.
+-- id (the last key is its mark), day, r i o to be added, r i o that this server knew at least once, members that
+-- ended, members that are held, lease; windows: span, parts: number, amount to be added, amount it knew
+-- What has ended is counted in what is to be added. Told twice, it is counted once.
 function operations.merge()
   local day, number_ = day_of(), number()
   local new = {r = number(), i = number(), o = number()}
-  local seen = {r = number(), i = number(), o = number()}
+  local known = {r = number(), i = number(), o = number()}
+  local first = redis.call('SET', KEYS[#KEYS], '', 'NX', 'PX', text(DAY / 1000))
+  local mine = reach(day, number_)
   for _ = 1, number() do
     local member = word()
     local held = redis.call('ZREM', KEYS[1], member) == 1
-    if not held and number_ == day.number then reserve(day, member, 1) end -- its lease ran out
+    if first and mine and not held then reserve(day, member, 1) end -- its lease ran out
   end
-  if number_ == day.number then
+  if first and mine then
+    raise(day, known)
     day.r, day.i, day.o = day.r + new.r, math.max(0, day.i + new.i), math.max(0, day.o + new.o)
-    day.changed = number_ > 0
-  elseif number_ > day.number then
-    day.number, day.r, day.i, day.o = number_, seen.r, math.max(0, seen.i), math.max(0, seen.o)
-    day.changed = true
   end
   local members = {}
   for index = 1, number() do members[index] = word() end
   local lease = number()
   for _, member in ipairs(members) do hold(day, member, lease) end
   if day.changed then save_day(day) end
-  for index = 1, number() do
+  for index = 1, first and number() or 0 do
     local window = window_of(KEYS[index + 2], number())
-    for _ = 1, number() do
-      local part, unknown, known = number(), number(), number()
-      put(window, part, window.fresh and known or unknown)
+    local parts, missing = {}, -window.used
+    for each = 1, number() do
+      parts[each] = {number = number(), new = number(), known = number()}
+      if parts[each].number >= window.part - PARTS then missing = missing + parts[each].known end
     end
-    if window.used > 0 or not window.fresh then save(window) end
+    for each = #parts, 1, -1 do -- what is missing is the newest
+      local part = parts[each]
+      local lost = math.min(part.known, math.max(0, missing))
+      missing = missing - lost
+      put(window, part.number, lost + part.new)
+    end
+    if window.changed then save(window) end
   end
   return ''
 end
 
-return operations[operation]()
+return redis.status_reply(operations[operation]())  -- read in one step

@@ -52,8 +52,10 @@ def _node(folder: Path, port: int) -> Iterator[None]:
         assert process.stdout is not None
         if not any("ready to accept connections" in line.lower() for line in process.stdout):
             raise AssertionError("a node did not start")
-        yield
-        process.terminate()
+        try:
+            yield
+        finally:
+            process.kill()
 
 
 def _free_ports(count: int) -> list[int]:
@@ -61,8 +63,9 @@ def _free_ports(count: int) -> list[int]:
     with ExitStack() as stack:
         found = []
         while len(found) < count:
-            listener = stack.enter_context(socket.socket())
+            listener, beside = (stack.enter_context(socket.socket()) for _ in range(2))
             listener.bind(("127.0.0.1", 0))
-            if (port := listener.getsockname()[1]) < 55_000:
+            port = listener.getsockname()[1]
+            if port < 55_000 and beside.connect_ex(("127.0.0.1", port + 10_000)):  # nobody is there
                 found.append(port)
         return found

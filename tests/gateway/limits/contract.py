@@ -264,6 +264,48 @@ class LimiterContract:
 
         self.run(scenario)
 
+    @pytest.mark.parametrize("back_s", [0.5, 1.0, 1.5, 30.0, 59.0, 61.0, 100.0, 5_000.0])
+    def test_a_clock_that_is_set_back_takes_the_counts_along(self, back_s: float) -> None:
+        """As that of a server which takes over. The time that passes counts."""
+
+        async def scenario(limiter: Limiter, clock: ExactClock) -> None:
+            clock.wait(10_000)
+            for _ in range(3):
+                await limiter.admit("a", [MINUTE, HOUR])
+                clock.wait(7)
+            clock.wait(-back_s)
+            first = await limiter.admit("a", [MINUTE, HOUR])
+            assert (first.allowed, first.windows[0].used, first.windows[1].used) == (False, 3, 3)
+            assert first.retry_after_s <= 61 + 2
+            clock.wait(60 - 21 - 0.001)
+            assert not (await limiter.admit("a", [MINUTE, HOUR])).allowed
+            clock.wait(21 + 3)
+            after = await limiter.admit("a", [MINUTE, HOUR])
+            assert (after.allowed, after.windows[1].used) == (True, 4)
+
+        self.run(scenario)
+
+    @given(rules=RULES, gaps=gaps_ns(), backs=st.lists(st.integers(0, 200 * NS), min_size=60, max_size=60))
+    @PROPERTY
+    def test_no_window_holds_more_than_the_limit_even_when_the_clock_is_set_back(
+        self, rules: list[Rule], gaps: list[int], backs: list[int]
+    ) -> None:
+        async def scenario(limiter: Limiter, clock: ExactClock) -> None:
+            log, shown_ns = Log(), 10**13
+            clock.wait(ns=shown_ns)
+            since_ns = clock.now_ns
+            for gap, back in zip(gaps, backs, strict=False):
+                clock.wait(ns=gap)
+                passed_ns = clock.now_ns - since_ns
+                if (await limiter.admit("a", rules)).allowed:
+                    log.admitted_ns.append(passed_ns)
+                    assert all(log.within(passed_ns, BUCKETS, rule) <= rule.limit for rule in rules)
+                before_ns = clock.now_ns
+                clock.wait(ns=-back)
+                since_ns += clock.now_ns - before_ns
+
+        self.run(scenario)
+
     def test_requests_at_the_same_time_do_not_slip_through_together(self) -> None:
         async def scenario(limiter: Limiter, clock: ExactClock) -> list[Admission]:
             return await asyncio.gather(*(limiter.admit("a", [MINUTE, HOUR]) for _ in range(50)))

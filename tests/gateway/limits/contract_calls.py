@@ -101,6 +101,10 @@ def amount(rule: Rule, cost: Cost) -> int:
     return 1 if rule.kind == "running" else cost.of(rule.measure)
 
 
+def used(answer: Admission) -> list[int]:
+    return [state.used for state in answer.windows]
+
+
 class CallsContract(LimiterContract):
     """All of it. Inherit this one."""
 
@@ -187,26 +191,50 @@ class CallsContract(LimiterContract):
 
         self.run(scenario)
 
-    def test_what_was_used_before_is_put_in_once(self) -> None:
+    def test_what_was_used_before_raises_the_counts_of_a_day(self) -> None:
         async def scenario(limiter: Limiter, clock: ExactClock) -> None:
-            today = clock.now().date()
-            await limiter.seed("a", today - timedelta(days=1), Cost(9, 9, 9))
-            await limiter.seed("a", today, Cost(1, 60, 20))
-            await limiter.seed("a", today, Cost(7, 70, 70))
-            answer = await limiter.admit("a", [REQUESTS, INPUT, OUTPUT], Cost(1, 1, 1))
-            assert [state.used for state in answer.windows] == [2, 61, 21]
+            today, rules = clock.now().date(), [REQUESTS, INPUT, OUTPUT]
+            await limiter.seed(today - timedelta(days=1), {"a": Cost(9, 9, 9)})
+            await limiter.seed(today, {"a": Cost(1, 60, 20), "c": Cost(3)})
+            await limiter.seed(today, {"a": Cost(1, 50, 30)})
+            await limiter.seed(today, {"a": Cost(1, 60, 20)})
+            assert used(await limiter.admit("a", rules, Cost(1, 1, 1))) == [2, 61, 31]
             await limiter.admit("b", [REQUESTS])
-            await limiter.seed("b", today, Cost(2))
-            assert (await limiter.admit("b", [REQUESTS])).windows[0].used == 2
+            await limiter.seed(today, {"b": Cost(2)})
+            assert used(await limiter.admit("b", [REQUESTS])) == [3]
+            assert not (await limiter.admit("c", [REQUESTS])).allowed
+            clock.wait(DAY_S)
+            await limiter.seed(today, {"a": Cost(3)})
+            assert used(await limiter.admit("a", rules)) == [1, 0, 0]
+            await limiter.seed(today, {"a": Cost(3)})
+            assert used(await limiter.admit("a", rules)) == [2, 0, 0]
+
+        self.run(scenario)
+
+    def test_a_daily_budget_that_is_new_in_the_middle_of_the_day_knows_what_was_used(self) -> None:
+        async def scenario(limiter: Limiter, clock: ExactClock) -> None:
+            await limiter.seed(clock.now().date(), {"a": Cost(2, 30, 3)})
+            for _ in range(2):
+                await limiter.admit("a", [RPM])
+            await limiter.seed(clock.now().date(), {"a": Cost(4, 90, 9)})
+            assert used(await limiter.admit("a", [RPM, INPUT], Cost(1, 5))) == [3, 95]
+
+        self.run(scenario)
+
+    def test_many_are_said_at_once(self) -> None:
+        async def scenario(limiter: Limiter, clock: ExactClock) -> None:
+            await limiter.seed(clock.now().date(), {str(key): Cost(key) for key in range(450)})
+            for key in (0, 1, 2, 3, 449):
+                assert (await limiter.admit(str(key), [REQUESTS])).allowed == (key < 3)
 
         self.run(scenario)
 
     def test_yesterdays_usage_is_not_todays(self) -> None:
         async def scenario(limiter: Limiter, clock: ExactClock) -> None:
-            await limiter.seed("a", clock.now().date(), Cost(3))
+            await limiter.seed(clock.now().date(), {"a": Cost(3)})
             assert not (await limiter.admit("a", [REQUESTS])).allowed
             clock.wait(DAY_S)
-            assert (await limiter.admit("a", [REQUESTS])).windows[0].used == 1
+            assert used(await limiter.admit("a", [REQUESTS])) == [1]
 
         self.run(scenario)
 

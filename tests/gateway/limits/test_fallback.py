@@ -11,10 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 from gateway.clock import Clock, SystemClock
 from gateway.limits.base import Admission, Cost, Limiter, Rule
+from gateway.limits.counts import Counts
 from gateway.limits.fallback import FallbackLimiter
+from gateway.limits.link import Unreachable
 from gateway.limits.redis import RedisLimiter, connect
 from gateway.secret import Secret
 from tests.gateway.limits.contract_calls import CallsContract
@@ -47,6 +50,12 @@ async def limited(
         yield limiter
     finally:
         await limiter.close()
+
+
+@asynccontextmanager
+async def plain(redis: Server) -> AsyncIterator[Redis]:
+    async with Redis(unix_socket_path=str(redis.socket)) as client:
+        yield client
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -230,7 +239,7 @@ async def test_what_was_used_before_the_start_is_told_to_a_redis_that_comes_late
     redis = Server(tmp_path)
     async with limited(redis) as limiter:
         today = datetime.now(UTC).date()
-        await limiter.seed("a", today, Cost(7, 70, 0))
+        await limiter.seed(today, {"a": Cost(7, 70, 0)})
         assert used(await limiter.admit("a", [DAY, INPUT], Cost(1, 5))) == [8, 75]
         await redis.start_beside()
         await back(limiter)
@@ -315,3 +324,120 @@ async def test_the_fall_and_the_return_are_told_once_each(
     first, second = [record.getMessage() for record in caplog.records if record.name.startswith("gateway")]
     assert first.startswith("Redis is away (") and first.endswith("from the counts last seen")
     assert second == "Redis is back: limits hold across processes again"
+
+
+# --- servers that answer, and do not do what they are asked for ---
+
+READ_ONLY = ("+@read", "+evalsha", "+eval", "+script", "+info", "+time", "+hello", "+client")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ("CONFIG", "SET", "maxmemory", "1"),
+        ("REPLICAOF", "127.0.0.1", "1"),
+        ("ACL", "SETUSER", "default", "reset", "on", "nopass", "~*", *READ_ONLY, "+acl", "+client"),
+    ],
+    ids=["full", "a replica", "not allowed"],
+)
+@pytest.mark.gen_test(timeout=20)
+async def test_a_redis_that_takes_no_writes_is_away_until_it_does(
+    redis: Server, fault: tuple[str, ...]
+) -> None:
+    changes: list[bool] = []
+    undo = {"CONFIG": ("CONFIG", "SET", "maxmemory", "0"), "REPLICAOF": ("REPLICAOF", "NO", "ONE")}
+    async with limited(redis, told=changes.append) as limiter, plain(redis) as admin:
+        for _ in range(3):
+            await limiter.admit("a", [MINUTE, DAY])
+        await admin.execute_command(*fault)  # type: ignore[no-untyped-call]
+        for _ in range(4):
+            assert (await limiter.admit("a", [MINUTE, DAY])).allowed
+        await asyncio.sleep(0.2)
+        assert changes == [True]  # it answers pings, and is not back for that
+        if fault[0] in undo:
+            await admin.execute_command(*undo[fault[0]])  # type: ignore[no-untyped-call]
+            await back(limiter)
+            assert used(await limiter.admit("a", [MINUTE, DAY])) == [8, 8]
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_wrong_password_is_a_redis_that_is_away(tmp_path: Path) -> None:
+    with server(tmp_path, "--requirepass", "right") as redis:
+        inner = RedisLimiter(connect(Secret(f"unix://:wrong@{redis.socket}")))
+        limiter = FallbackLimiter(inner, SystemClock(), probe_s=0.02)
+        await limiter.start()
+        assert limiter.degraded and (await limiter.admit("a", [MINUTE])).allowed
+        await limiter.close()
+
+
+@pytest.mark.parametrize("forgets", [True, False])
+@pytest.mark.gen_test(timeout=20)
+async def test_what_was_told_without_an_answer_is_added_once(redis: Server, forgets: bool) -> None:
+    async with limited(redis) as limiter:
+        assert used(await limiter.admit("a", [MINUTE, DAY])) == [1, 1]
+        (redis.kill if forgets else redis.hang)()
+        for number in range(4):
+            await limiter.admit("a" if number else "b", [MINUTE, DAY])
+        merge, heard = limiter._redis.merge, 0
+
+        def lose(id_: str, key: str, new: Counts, seen: Counts, newer: Counts) -> asyncio.Future[bytes]:
+            nonlocal heard
+            heard += 1
+            answer = merge(id_, key, new, seen, newer)
+            if heard > 3:
+                return answer
+            lost: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+            def drop(_: asyncio.Future[bytes]) -> None:
+                if not lost.done():
+                    lost.set_exception(Unreachable("lost on the way"))
+
+            answer.add_done_callback(drop)
+            return lost
+
+        limiter._redis.merge = lose  # type: ignore[method-assign]
+        await (redis.start_beside() if forgets else asyncio.to_thread(redis.go_on))
+        await back(limiter)
+        assert heard > 3
+        assert used(await limiter.admit("a", [MINUTE, DAY])) == [5, 5]
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_two_that_come_back_to_a_redis_that_forgot_everything_tell_it_what_they_saw_once(
+    redis: Server,
+) -> None:
+    async with limited(redis) as limiter, limited(redis) as other:
+        for each in (limiter, other) * 2:
+            await each.admit("a", [MINUTE, DAY])
+        redis.kill()
+        for each in (limiter, other, other):
+            assert (await each.admit("a", [MINUTE, DAY])).allowed
+        await redis.start_beside()
+        await asyncio.gather(back(limiter), back(other))
+        total = used(await limiter.admit("a", [MINUTE, DAY]))
+    # 4 that both knew of, or the first 3 at least; 3 while it was away; this one
+    assert total in ([7, 7], [8, 8])
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_what_is_said_of_a_day_while_redis_is_away_is_told_when_it_is_back(redis: Server) -> None:
+    async with limited(redis) as limiter, limited(redis) as other:
+        assert used(await limiter.admit("a", [DAY])) == [1]
+        redis.hang()
+        await limiter.admit("b", [MINUTE])
+        await limiter.seed(datetime.now(UTC).date(), {"a": Cost(50)})
+        redis.go_on()
+        await back(limiter)
+        assert used(await other.admit("a", [DAY])) == [51]
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_nothing_grows_with_the_calls_made_while_redis_is_away(tmp_path: Path) -> None:
+    async with limited(Server(tmp_path)) as limiter:
+        for number in range(2_000):
+            answer = await limiter.admit(str(number % 5), ALL, Cost(1, 0, 0), enforce=False)
+            assert answer.ticket is not None
+            limiter.settle(answer.ticket, Cost(1, 0, 0))
+        assert len(limiter._new) == 5 and not limiter._unsure and not limiter._ghosts and not limiter._told
+        assert all(not new.held and not new.ended for new in limiter._new.values())
+        assert all(len(new.windows) == 2 for new in limiter._new.values())

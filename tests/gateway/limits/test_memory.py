@@ -8,9 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.client import RateLimit
 from gateway.clock import Clock, ManualClock
-from gateway.limits.base import BUCKETS, Limiter, Rule, rules_of
+from gateway.limits.base import BUCKETS, Limiter, Rule
 from gateway.limits.memory import MemoryLimiter
 from tests.gateway.limits.contract import DAY, HOUR, MINUTE
 from tests.gateway.limits.contract_calls import CallsContract
@@ -72,13 +71,3 @@ def test_a_key_in_use_is_not_forgotten_with_those_that_are_idle() -> None:
 def test_a_rule_without_a_limit_or_a_window_is_refused(limit: int, window_s: float) -> None:
     with pytest.raises(ValueError, match="positive"):
         Rule("rule", limit, window_s)
-
-
-def test_settings_become_rules_and_zero_means_none() -> None:
-    assert rules_of(RateLimit()) == ()
-    assert rules_of(RateLimit(requests_per_day=9, requests_per_minute=2)) == (
-        Rule("requests_per_minute", 2, 60.0),
-        Rule("requests_per_day", 9, 86_400.0),
-    )
-    assert rules_of(RateLimit(1, 2, 3))[1] == Rule("requests_per_hour", 2, 3_600.0)
-    assert rules_of(RateLimit(1, 2, 3)) is rules_of(RateLimit(1, 2, 3))
