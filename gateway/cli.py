@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
@@ -51,8 +51,8 @@ TEXTS = {
     "tool_mode": "pass-through: the client runs its tools; gateway is kept, and not acted upon yet",
     "key_prefix": "how the key begins: gm_, sk- or sk-ant-",
 }
-NUMBERS = {"rate_limit": RateLimit, "quota": Quota}
-TITLES = {"rate_limit": "request limits", "quota": "budgets and caps (kept, and not enforced yet)"}
+NUMBERS: Mapping[str, type[RateLimit] | type[Quota]] = {"rate_limit": RateLimit, "quota": Quota}
+TITLES = {"rate_limit": "request limits", "quota": "budgets per day and caps per request"}
 COLUMNS = ("id", "name", "backend", "default_model", "active", "key_hint")
 
 
@@ -154,6 +154,11 @@ def _add_client_actions(client: Parser, parents: list[Parser]) -> None:
     )
     settings.add_argument("--active", action="store_true", help="its key works")
     settings.add_argument("--inactive", dest="active", action="store_false", help="its key is refused")
+    settings.add_argument(
+        "--enforce-limits",
+        action=argparse.BooleanOptionalAction,
+        help="refuse what is over a limit; without, it is counted and told only",
+    )
     for group, kind in NUMBERS.items():
         titled = settings.add_argument_group(TITLES[group])
         for item in fields(kind):
@@ -188,8 +193,13 @@ def _serve(args: argparse.Namespace) -> int:
     log.configure(launch.config.logging.level)
     from gateway import server
 
+    run = server.run
+    if launch.config.server.workers > 1:
+        from gateway import workers
+
+        run = workers.run
     try:
-        return server.run(launch.config)
+        return run(launch.config)
     except OSError as exc:  # the port is taken, the certificate does not fit its key
         where = f"{launch.config.server.host}:{launch.config.server.port}"
         raise ConfigError(f"cannot serve on {where}: {exc.strerror or exc}") from exc
@@ -358,6 +368,8 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
         given["backend_api_key"] = _key(given["backend_api_key"])
     if "models" in flags:
         given["models"] = [pattern for pattern in flags["models"] if pattern]
+    if "enforce_limits" in flags:
+        given["limits"] = {"enforce": flags["enforce_limits"]}
     for group, kind in NUMBERS.items():
         if numbers := {item.name: flags[item.name] for item in fields(kind) if item.name in flags}:
             given[group] = numbers
@@ -385,9 +397,8 @@ def _print(args: argparse.Namespace, data: dict[str, Any], text: str) -> int:
 
 def _print_client(args: argparse.Namespace, client: Client) -> int:
     shown = view(client)
-    flat = {name: value for name, value in shown.items() if name not in NUMBERS}
-    for group in NUMBERS:
-        flat |= shown[group]
+    flat = {name: value for name, value in shown.items() if not isinstance(value, dict)}
+    flat |= shown["rate_limit"] | shown["quota"] | {"enforce_limits": shown["limits"]["enforce"]}
     return _print(
         args, {"client": shown}, "\n".join(f"{name}: {_cell(value)}".rstrip() for name, value in flat.items())
     )

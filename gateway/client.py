@@ -16,11 +16,13 @@ KEY_PREFIXES: tuple[KeyPrefix, ...] = ("gm_", "sk-", "sk-ant-")
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """Requests per moving window; 0: no limit."""
+    """Requests and tokens per moving window, and requests at once; 0: no limit."""
 
     requests_per_minute: int = 0
     requests_per_hour: int = 0
     requests_per_day: int = 0
+    tokens_per_minute: int = 0
+    concurrency: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ class Client:
     """One client's settings, as they are in force.
 
     `models` is the whitelist, of shell-style patterns; empty: all. `key_hint` is how its key begins and ends,
-    for people. `backend_api_key_lost`: one is stored, but the server secret does not decrypt it.
+    for people. `backend_api_key_lost`: one is stored, but the server secret does not decrypt it. Without
+    `enforce_limits`, what its limits would have refused is counted and told, and not refused.
     """
 
     id: int
@@ -58,8 +61,14 @@ class Client:
     key_prefix: KeyPrefix = "gm_"
     key_hint: str = ""
     active: bool = True
+    enforce_limits: bool = True
     rate_limit: RateLimit = field(default_factory=RateLimit)
     quota: Quota = field(default_factory=Quota)
+
+    @property
+    def output_cap(self) -> int:
+        """The most output tokens that one request may ask for; 0: no cap."""
+        return self.quota.max_output_tokens if self.enforce_limits else 0
 
     def allows(self, model: str) -> bool:
         """Whether the whitelist names `model`."""

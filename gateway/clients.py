@@ -44,6 +44,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "tool_mode": "pass-through",
     "key_prefix": "gm_",
     "active": True,
+    "enforce_limits": True,
 }
 
 V = TypeVar("V")
@@ -181,6 +182,7 @@ def view(client: Client) -> dict[str, Any]:
         "active": client.active,
         "rate_limit": asdict(client.rate_limit),
         "quota": asdict(client.quota),
+        "limits": {"enforce": client.enforce_limits},
         "created_at": client.created_at.isoformat(),
         "updated_at": client.updated_at.isoformat(),
     }
@@ -209,6 +211,7 @@ def client_of(row: Any, vault: Vault) -> Client:
         key_prefix=row.key_prefix,
         key_hint=row.key_hint,
         active=row.active,
+        enforce_limits=row.enforce_limits,
         rate_limit=RateLimit(**{name: getattr(row, name) for name in _RATE_LIMITS}),
         quota=Quota(**{name: getattr(row, name) for name in _QUOTAS}),
         created_at=row.created_at,
@@ -306,6 +309,7 @@ def _checks(backends: Collection[str]) -> Mapping[str, Check]:
         "active": _flag,
         "rate_limit": _limits(_RATE_LIMITS),
         "quota": _limits(_QUOTAS),
+        "limits": _enforcement,
     }
 
 
@@ -351,6 +355,15 @@ def _flag(path: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise BadRequest(f"{path} must be true or false", param=path)
     return value
+
+
+def _enforcement(path: str, value: Any) -> dict[str, bool]:
+    """How limits act: `enforce`, without which they are watched only."""
+    if not isinstance(value, Mapping):
+        raise BadRequest(f"{path} must be an object", param=path)
+    for name in value:
+        _known(name, {"enforce": None}, f"{path}.{name}")
+    return {"enforce_limits": _flag(f"{path}.enforce", value["enforce"])} if value else {}
 
 
 def _optional_key(path: str, value: Any) -> str:

@@ -53,6 +53,9 @@ class ServerConfig:
 
     host: str = option("0.0.0.0", "Address to listen on; 0.0.0.0: every IPv4 address.", text=FILLED)  # noqa: S104
     port: int = option(8090, "TCP port to listen on; 0: any free one.", at_least=0, at_most=65535)
+    workers: int = option(
+        1, "Processes that share the port; more than one need redis.url.", at_least=1, at_most=128
+    )
     max_body_bytes: int = option(
         10 * 2**20, "Longest request body that is read; more is a 413.", at_least=1024
     )
@@ -79,6 +82,8 @@ class RateLimitConfig:
     requests_per_minute: int = limit(60, "Requests in any 60 seconds")
     requests_per_hour: int = limit(1000, "Requests in any 60 minutes")
     requests_per_day: int = limit(10_000, "Requests in any 24 hours")
+    tokens_per_minute: int = limit(0, "Input and output tokens in any 60 seconds")
+    concurrency: int = limit(0, "Requests under way at once")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +101,12 @@ class QuotaConfig:
 class DefaultsConfig:
     """What a client gets that is created without limits of its own."""
 
-    rate_limit: RateLimitConfig = section(RateLimitConfig, "Moving windows; more is a 429.")
+    rate_limit: RateLimitConfig = section(
+        RateLimitConfig, "Moving windows, and requests at once; over it: 429."
+    )
     quota: QuotaConfig = section(
-        QuotaConfig, "Budgets and caps. Enforced so far: max_output_tokens lowers what a request asks for."
+        QuotaConfig,
+        "Budgets per day, and caps per request: a longer input is a 400, more output is not asked for.",
     )
 
     def limits(self) -> tuple[RateLimit, Quota]:
@@ -233,6 +241,12 @@ def load(path: Path, environ: Mapping[str, str], flags: Mapping[str, str] | None
             raise _bad(OPTIONS[name], text, where) from None
     origins = {name: given[name].origin if name in given else "default" for name in OPTIONS}
     config = replace(_build(Config, "", values), origins=origins)
+    _agree(config, values, given)
+    return config
+
+
+def _agree(config: Config, values: Mapping[str, Any], given: Mapping[str, _Given]) -> None:
+    """Refuse an option that needs another one. Raises `ConfigError`."""
     if config.server.https.enabled:
         for name in ("server.https.cert_file", "server.https.key_file"):
             if not values[name]:
@@ -240,7 +254,11 @@ def load(path: Path, environ: Mapping[str, str], flags: Mapping[str, str] | None
                 raise ConfigError(
                     f"{where}: {name} is empty; expected a PEM file, as server.https.enabled is true"
                 )
-    return config
+    if config.server.workers > 1 and not config.redis.url:
+        raise ConfigError(
+            f"{given['server.workers'].where}: server.workers is {config.server.workers};"
+            " more than one share their limits in Redis: set redis.url, or 1 worker"
+        )
 
 
 def _build(kind: type[T], prefix: str, values: Mapping[str, Any]) -> T:

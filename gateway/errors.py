@@ -66,6 +66,12 @@ class ContextLengthExceeded(BadRequest):
     code = "context_length_exceeded"
 
 
+class InputTooLong(ContextLengthExceeded):
+    """The request is over the client's cap on the input of one request."""
+
+    code = "max_input_tokens_exceeded"
+
+
 class ContentPolicyViolation(BadRequest):
     """The backend refused the prompt itself."""
 
@@ -127,7 +133,7 @@ class BodyTooLarge(GatewayError):
 
 
 class RateLimited(GatewayError):
-    """Too many requests in a moving window."""
+    """Too much in a moving window, or too many requests at once."""
 
     status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
 

@@ -19,13 +19,14 @@ from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 from urllib.parse import quote
 
-from gateway import policy
+from gateway import policy, quota
 from gateway.client import Client
 from gateway.conduit import Conduit, Way
-from gateway.dialects.base import Call, Surface
-from gateway.errors import GatewayError, RateLimited, UnsupportedParameter, UpstreamError
+from gateway.dialects.base import Asked, Call, Surface
+from gateway.errors import GatewayError, UnsupportedParameter, UpstreamError
+from gateway.estimates import Weight, weigh
 from gateway.jsonio import dumps, loads
-from gateway.limits.base import Admission, Ticket, rules_of
+from gateway.limits.base import ONE, Cost
 from gateway.log import conceal_bytes
 from gateway.providers import PROVIDERS
 from gateway.providers.base import Provider, Target
@@ -70,13 +71,11 @@ async def exchange(
     provider = PROVIDERS[client.backend]
     accounted = services.usage.call(client, caller.request_id, dialect.name, len(body))
     with services.metrics.in_progress(), accounted as record:
-        call = await aside(len(body), opened, client, dialect, body)
+        call, weight = await aside(len(body), opened, client, dialect, body)
         record.model, record.streamed = call.model, call.stream
         caller.stream = call.stream
-        record.ticket = await admit(services, caller)
-        target = Target(
-            client.base_url, client.backend_api_key, call.model, client.quota.max_output_tokens or None
-        )
+        await admit(services, caller, record, dialect.asked(call), weight)
+        target = Target(client.base_url, client.backend_api_key, call.model, client.output_cap or None)
         way = Way(dialect, provider, call, target, record, services.signatures, services.clock)
         conduit = await aside(len(body), connect, way)
         if conduit.dropped:
@@ -118,44 +117,56 @@ async def aside(size: int, work: Callable[P, T], *args: P.args, **options: P.kwa
     return await asyncio.to_thread(work, *args, **options)
 
 
-def opened(client: Client, dialect: Surface, body: bytes) -> Call:
-    """A client's call with its settings in it. Raises as `policy.apply` does, and for what is no call."""
+def opened(client: Client, dialect: Surface, body: bytes) -> tuple[Call, Weight]:
+    """A client's call with its settings in it, and its weight with the system prompt.
+
+    Raises as `policy.apply` does, and for what is no call.
+    """
     call = dialect.open(body)
     policy.apply(client, dialect, call)
-    return call
+    weight = weigh(body)
+    return call, weight._replace(text_bytes=weight.text_bytes + len(client.system_prompt))
 
 
-async def admit(services: Services, caller: Caller) -> Ticket | None:
-    """Count a call against its client's rules; what it holds is settled with its record.
+async def admit(services: Services, caller: Caller, record: CallRecord, asked: Asked, weight: Weight) -> None:
+    """Count a call, and all that it may be billed for, against its client's limits.
 
-    Raises `RateLimited` when there is no room for it.
+    What it holds is settled with its record. Raises `InputTooLong`, `RateLimited`, `InsufficientQuota`; not
+    where limits are only watched.
     """
-    rules = rules_of(caller.client.rate_limit)
-    if not rules:
-        return None
-    admission = await services.limiter.admit(str(caller.client.id), rules)
-    caller.headers.update(rate_headers(admission))
-    if (rule := admission.refused_by) is not None and not admission.allowed:
-        wait = admission.retry_after_s
-        raise RateLimited(
-            f"{rule.name}: {rule.limit} requests in {rule.window_s:g} s used; try again in {wait:.3g} s",
-            retry_after_s=wait,
+    client = caller.client
+    limits = quota.limits_of(client.rate_limit, client.quota)
+    cost = ONE
+    if asked.billed:
+        estimates = services.estimates
+        expected = estimates.input_tokens(client.backend, record.model, weight)
+        record.weight, record.expected_input = weight, expected
+        if 0 < client.quota.max_input_tokens < expected:
+            refuse(caller, record, quota.INPUT_CAP, quota.too_long(expected, client.quota))
+        if limits.tokens:
+            output = asked.output_tokens
+            if output is None:
+                output = client.output_cap or estimates.output_tokens(client.backend, record.model)
+            cost = Cost(1, expected, output * asked.choices)
+    if limits.rules:
+        admission = await services.limiter.admit(
+            str(client.id), limits.rules, cost, enforce=client.enforce_limits
         )
-    return admission.ticket
+        record.ticket = admission.ticket
+        caller.headers.update(quota.headers(admission))
+        if (rule := admission.refused_by) is not None:
+            if quota.never_fits(rule, cost) or admission.retry_after_s > quota.WORTH_RETRYING_S:
+                caller.headers["x-should-retry"] = "false"
+            refuse(caller, record, rule.name, quota.refusal(rule, admission, cost))
+    record.admitted = True
 
 
-def rate_headers(admission: Admission) -> dict[str, str]:
-    """OpenAI's headers for the tightest window, and what remains of each."""
-    tightest = min(admission.windows, key=lambda window: (window.remaining, -window.reset_s))
-    headers = {
-        "x-ratelimit-limit-requests": str(tightest.rule.limit),
-        "x-ratelimit-remaining-requests": str(tightest.remaining),
-        "x-ratelimit-reset-requests": f"{tightest.reset_s:.3f}s",
-    }
-    for window in admission.windows:
-        period = window.rule.name.removeprefix("requests_per_").capitalize()
-        headers[f"X-RateLimit-Remaining-{period}"] = str(window.remaining)
-    return headers
+def refuse(caller: Caller, record: CallRecord, rule: str, error: GatewayError) -> None:
+    """Raise `error`; or, where limits are only watched, note that it would have been."""
+    record.limited_by = rule
+    if caller.client.enforce_limits:
+        raise error
+    caller.headers["x-gateway-would-refuse"] = rule
 
 
 def tell_dropped(caller: Caller, dialect: Surface, record: CallRecord, dropped: Sequence[str]) -> None:
@@ -212,10 +223,12 @@ _FORWARDED = ("x-ratelimit-", "anthropic-ratelimit-", "ratelimit")
 
 def upstream_limits(headers: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
     """The backend's own rate limits, for its key; not of a kind that the gateway itself speaks of."""
-    kept = {name: value for name, value in headers.items() if name.startswith(_FORWARDED)}
-    if kept and "x-ratelimit-limit-requests" in own:
-        return {name: value for name, value in kept.items() if not name.endswith("-requests")}
-    return kept
+    spoken = tuple(f"-{kind}" for kind in ("requests", "tokens") if f"x-ratelimit-limit-{kind}" in own)
+    return {
+        name: value
+        for name, value in headers.items()
+        if name.startswith(_FORWARDED) and not (spoken and name.endswith(spoken))
+    }
 
 
 def told(out: bytes, record: CallRecord) -> bytes:

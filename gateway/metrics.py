@@ -33,6 +33,7 @@ MAX_MODELS = 200
 MAX_SERIES = 5_000  # pairs of client and model
 MAX_NAME = 100
 OTHER = "other"
+RATIOS = (0.25, 0.5, 0.67, 0.8, 0.9, 0.95, 1.05, 1.1, 1.25, 1.5, 2.0, 4.0)
 DURATIONS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0)
 
 _UPSTREAM_LABELS = frozenset(
@@ -59,6 +60,10 @@ class FinishedCall(Protocol):
     def latency_s(self) -> float: ...  # noqa: D102
     @property
     def error_label(self) -> str | None: ...  # noqa: D102
+    @property
+    def limited_by(self) -> str | None: ...  # noqa: D102
+    @property
+    def admitted(self) -> bool: ...  # noqa: D102
 
 
 class _Series:
@@ -110,6 +115,24 @@ class Metrics:
             ("client", "provider"),
             registry=registry,
         )
+        self.refused = Counter(
+            "ai_gateway_limits_refused_total",
+            "Calls that a limit refused, or would have refused where limits are only watched.",
+            ("rule", "enforced"),
+            registry=registry,
+        )
+        self.estimates = Histogram(
+            "ai_gateway_input_estimate_ratio",
+            "Input tokens expected of a call, as a part of those that it was billed for.",
+            ("backend",),
+            buckets=RATIOS,
+            registry=registry,
+        )
+        self.limiter_degraded = Gauge(
+            "ai_gateway_limiter_degraded",
+            "1 while Redis is away, and each process limits by itself.",
+            registry=registry,
+        )
         self._models: set[str] = set()
         self._series: dict[tuple[str, str], _Series] = {}
 
@@ -127,6 +150,8 @@ class Metrics:
             series.output_tokens.inc(max(0, min(usage.completion_tokens, _MAX_TOKENS)))
         if record.error_label in _UPSTREAM_LABELS:
             self.upstream_errors.labels(series.client, record.backend).inc()
+        if record.limited_by is not None:
+            self.refused.labels(record.limited_by, "no" if record.admitted else "yes").inc()
 
     def in_progress(self) -> AbstractContextManager[object]:
         """Count a request as in flight as long as the `with` block runs."""
@@ -135,6 +160,10 @@ class Metrics:
     def count_active_clients(self, count: Callable[[], int]) -> None:
         """Ask `count`, at each scrape, how many clients are switched on."""
         self.active_clients.set_function(count)
+
+    def estimated(self, backend: str, expected: int, billed: int) -> None:
+        """Compare the input tokens that were expected of a call with those that it was billed for."""
+        self.estimates.labels(backend).observe(expected / billed)
 
     def render(self) -> tuple[bytes, str]:
         """All metrics in Prometheus's text format, and its content type."""

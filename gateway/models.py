@@ -80,6 +80,9 @@ class ClientRow(Table):
     requests_per_minute = peewee.BigIntegerField()
     requests_per_hour = peewee.BigIntegerField()
     requests_per_day = peewee.BigIntegerField()
+    tokens_per_minute = peewee.BigIntegerField()
+    concurrency = peewee.BigIntegerField()
+    enforce_limits = peewee.BooleanField()
     max_input_tokens_per_day = peewee.BigIntegerField()
     max_output_tokens_per_day = peewee.BigIntegerField()
     max_requests_per_day = peewee.BigIntegerField()
@@ -96,7 +99,8 @@ class RequestRow(Table):
     """One finished call; `time` is when it began.
 
     `input_tokens` and `output_tokens` are whole sums; the cache columns are parts of the first,
-    `reasoning_tokens` of the second. `client_id` is no foreign key: rows outlive their client.
+    `reasoning_tokens` of the second. `client_id` is no foreign key: rows outlive their client. `limited_by`
+    is the rule that refused the call, or, where limits are not enforced, would have.
     """
 
     id = peewee.BigAutoField()
@@ -118,6 +122,7 @@ class RequestRow(Table):
     latency_ms = peewee.BigIntegerField()
     first_token_ms = peewee.BigIntegerField(null=True)
     dropped_params = peewee.TextField(null=True)
+    limited_by = peewee.TextField(null=True)
     error_code = peewee.TextField(null=True)
     error_message = peewee.TextField(null=True)
 
@@ -127,12 +132,16 @@ class RequestRow(Table):
 
 
 class DailyUsageRow(Table):
-    """The sums over one client's requests that began on one UTC day. Errors: status 400 and above."""
+    """The sums over one client's requests that began on one UTC day.
+
+    Errors: status 400 and above. Refused: those among them that never got past the gateway's own rules.
+    """
 
     client_id = peewee.IntegerField()
     day = peewee.DateField()
     requests = peewee.BigIntegerField()
     errors = peewee.BigIntegerField()
+    refused = peewee.BigIntegerField()
     input_tokens = peewee.BigIntegerField()
     output_tokens = peewee.BigIntegerField()
 

@@ -12,22 +12,25 @@ from uuid import uuid4
 import peewee
 
 from gateway.admin import AdminAuth
+from gateway.bus import Bus
 from gateway.catalog import Catalog
 from gateway.clients import ClientStore
 from gateway.clock import Clock, SystemClock
 from gateway.config import Config, ConfigError
 from gateway.db import Database
 from gateway.directory import ClientDirectory
+from gateway.estimates import Estimates
 from gateway.first_launch import open_database, open_vault
-from gateway.limits.base import Cost, Limiter
+from gateway.limits.base import Limiter
 from gateway.limits.memory import MemoryLimiter
 from gateway.metrics import Metrics
 from gateway.providers import PROVIDERS, echo
 from gateway.providers.base import UpstreamRequest
+from gateway.settlement import Settlement, seed
 from gateway.signatures import Signatures
 from gateway.tasks import TaskGroup
 from gateway.upstream import Upstream, UpstreamSettings
-from gateway.usage import CallRecord, UsageLog
+from gateway.usage import UsageLog
 
 READY_TIMEOUT_S = 2.0
 
@@ -42,6 +45,7 @@ class Services:
     clients: ClientStore
     directory: ClientDirectory
     limiter: Limiter
+    estimates: Estimates
     upstream: Upstream
     usage: UsageLog
     metrics: Metrics
@@ -80,15 +84,17 @@ async def open_services(config: Config, clock: Clock | None = None) -> AsyncIter
         stack.push_async_callback(tasks.close)
         vault = open_vault(config)
         metrics = Metrics()
-        directory = ClientDirectory(db, vault, tasks)
-        clients = ClientStore(db, vault, config.defaults.limits(), PROVIDERS, on_change=directory.refresh)
+        bus = await stack.enter_async_context(Bus(config.redis.url, cluster=config.redis.cluster))
+        limiter = await open_limiter(config, clock, metrics)
+        stack.push_async_callback(limiter.close)
+        directory = ClientDirectory(db, vault, tasks, bus, on_load=partial(seed, db, clock, limiter))
+        clients = ClientStore(db, vault, config.defaults.limits(), PROVIDERS, on_change=directory.changed)
         await directory.start()
         metrics.count_active_clients(lambda: directory.active)
         upstream = Upstream(upstream_settings(config), {echo.SCHEME: partial(_echo, clock)})
         stack.push_async_callback(upstream.close)
-        limiter = await open_limiter(config, clock)
-        stack.push_async_callback(limiter.close)
-        usage = UsageLog(db, clock, tasks, [metrics.finished, partial(settle, limiter)])
+        estimates = Estimates()
+        usage = UsageLog(db, clock, tasks, [metrics.finished, Settlement(limiter, estimates, metrics).settle])
         stack.push_async_callback(usage.close)
         yield Services(
             config=config,
@@ -97,16 +103,17 @@ async def open_services(config: Config, clock: Clock | None = None) -> AsyncIter
             clients=clients,
             directory=directory,
             limiter=limiter,
+            estimates=estimates,
             upstream=upstream,
             usage=usage,
             metrics=metrics,
-            signatures=Signatures(clock),
+            signatures=Signatures(clock, bus),
             catalog=Catalog(upstream, clock),
             admin=AdminAuth(db, config.admin.username),
         )
 
 
-async def open_limiter(config: Config, clock: Clock) -> Limiter:
+async def open_limiter(config: Config, clock: Clock, metrics: Metrics) -> Limiter:
     """Limits in memory, or, where a Redis is named, in that. It need not be there yet.
 
     Raises `ConfigError`.
@@ -121,15 +128,11 @@ async def open_limiter(config: Config, clock: Clock) -> Limiter:
         client = connect(config.redis.url, timeout_s=timeout_s, cluster=config.redis.cluster)
     except ValueError as exc:
         raise ConfigError(f"redis.url: {exc}") from None
-    limiter = FallbackLimiter(RedisLimiter(client, timeout_s=timeout_s), clock)
+    limiter = FallbackLimiter(
+        RedisLimiter(client, timeout_s=timeout_s), clock, on_change=metrics.limiter_degraded.set
+    )
     await limiter.start()
     return limiter
-
-
-def settle(limiter: Limiter, record: CallRecord) -> None:
-    """What a call has used replaces what was reserved for it."""
-    if record.ticket is not None and (usage := record.usage) is not None:
-        limiter.settle(record.ticket, Cost(1, usage.prompt_tokens, usage.completion_tokens))
 
 
 def _echo(clock: Clock, request: UpstreamRequest) -> echo.Answer:

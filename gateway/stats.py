@@ -18,6 +18,7 @@ class Used:
 
     requests: int = 0
     errors: int = 0
+    refused: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
 
@@ -26,5 +27,6 @@ def today(day: date) -> Mapping[int, Used]:
     """What each client used on `day`, by client id; those that used nothing are left out."""
     rows = DailyUsageRow.select().where(DailyUsageRow.day == day)
     return {
-        row.client_id: Used(row.requests, row.errors, row.input_tokens, row.output_tokens) for row in rows
+        row.client_id: Used(row.requests, row.errors, row.refused, row.input_tokens, row.output_tokens)
+        for row in rows
     }

@@ -23,6 +23,7 @@ from gateway.client import Client
 from gateway.clock import Clock
 from gateway.db import Database
 from gateway.errors import ClientGone, GatewayError, Overloaded
+from gateway.estimates import Weight
 from gateway.limits.base import Ticket
 from gateway.log import conceal_in
 from gateway.models import DailyUsageRow, RequestRow
@@ -44,8 +45,10 @@ class CallRecord:
     """One call, filled in on its way. Times are in seconds: `started` monotonic, the others since then.
 
     `request_bytes` and `produced_bytes` (of generated text, without its framing) serve where a backend
-    reports no usage. `error_code` may be a backend's own word, `error_label` is one of few. `ticket` is what
-    the call holds of its client's limits.
+    reports no usage. `error_code` may be a backend's own word, `error_label` is one of few.
+
+    `ticket` is what the call holds of its client's limits, `weight` and `expected_input` (tokens) what was
+    expected of it; `limited_by` is the rule that refused it, or would have: then it is `admitted`.
     """
 
     request_id: str
@@ -71,6 +74,10 @@ class CallRecord:
     error_label: str | None = None
     error_message: str | None = None
     ticket: Ticket | None = None
+    weight: Weight | None = None
+    expected_input: int = 0
+    limited_by: str | None = None
+    admitted: bool = False
 
     def produced(self, size: int) -> None:
         """The backend generated `size` more bytes of text."""
@@ -95,7 +102,7 @@ class CallRecord:
         produced = -(-self.produced_bytes // BYTES_PER_TOKEN)
         if self.usage is None:
             self.estimated = bool(produced)
-            request = -(-self.request_bytes // BYTES_PER_TOKEN) if produced else 0
+            request = self.expected_input or -(-self.request_bytes // BYTES_PER_TOKEN) if produced else 0
             self.usage = Usage(input_tokens=request, output_tokens=produced)
         elif self.status >= 400 and (missing := produced - self.usage.completion_tokens) > 0:
             self.estimated = True
@@ -263,10 +270,11 @@ def _insert(records: Sequence[CallRecord]) -> None:
     sums = (
         DailyUsageRow.requests,
         DailyUsageRow.errors,
+        DailyUsageRow.refused,
         DailyUsageRow.input_tokens,
         DailyUsageRow.output_tokens,
     )
-    DailyUsageRow.insert_many(_days(rows)).on_conflict(
+    DailyUsageRow.insert_many(_days(records, rows)).on_conflict(
         conflict_target=[DailyUsageRow.client_id, DailyUsageRow.day],
         update={column: column + peewee.EXCLUDED[column.name] for column in sums},
     ).execute()
@@ -285,6 +293,7 @@ def _row(record: CallRecord) -> dict[str, Any]:
         "model": _text(record.model),
         "streamed": record.streamed,
         "dropped_params": _text(record.dropped_params) or None,
+        "limited_by": record.limited_by,
         "status": record.status,
         "input_tokens": _count(usage.prompt_tokens),
         "output_tokens": _count(usage.completion_tokens),
@@ -299,13 +308,14 @@ def _row(record: CallRecord) -> dict[str, Any]:
     }
 
 
-def _days(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _days(records: Sequence[CallRecord], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One row per client and day, in the same order in all processes, so that their locks never cross."""
     days: dict[tuple[int, date], Counter[str]] = defaultdict(Counter)
-    for row in rows:
+    for record, row in zip(records, rows, strict=True):
         days[row["client_id"], row["time"].date()].update(
             requests=1,
             errors=row["status"] >= 400,
+            refused=not record.admitted,
             input_tokens=row["input_tokens"],
             output_tokens=row["output_tokens"],
         )

@@ -7,11 +7,11 @@ import base64
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.client import Client
+from gateway.client import Client, Quota, RateLimit
 from gateway.clock import Clock
 from gateway.first_launch import first_launch
 from gateway.models import RequestRow
@@ -52,9 +52,10 @@ class Running:
         return key
 
     async def new_client(self, **fields: Any) -> tuple[str, Client]:
-        limits = dict.fromkeys(("requests_per_minute", "requests_per_hour", "requests_per_day"), 0)
         number = len(await self.services.clients.list())
-        made = {"name": f"client {number}", "backend": "echo", "rate_limit": limits, **fields}
+        made = {"name": f"client {number}", "backend": "echo", **fields}
+        for name, unlimited in (("rate_limit", RateLimit()), ("quota", Quota())):
+            made[name] = asdict(unlimited) | fields.get(name, {})
         client, key = await self.services.clients.create(made)
         return key.reveal(), client
 

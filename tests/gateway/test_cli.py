@@ -176,7 +176,18 @@ def test_every_field_of_a_client_has_its_flag(run: Run) -> None:
     quota = {item.name: number for number, item in enumerate(fields(Quota), 21)}
     given = texts | rate_limit | quota
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
-    ran = run("client", "create", *flags, "--model", "a*", "--model", "b", "--inactive", "--json")
+    ran = run(
+        "client",
+        "create",
+        *flags,
+        "--model",
+        "a*",
+        "--model",
+        "b",
+        "--inactive",
+        "--no-enforce-limits",
+        "--json",
+    )
     client = ran.data["client"]
     read_only = {"id", "key_hint", "created_at", "updated_at"}
     assert {name: client[name] for name in client.keys() - read_only} == {
@@ -186,9 +197,11 @@ def test_every_field_of_a_client_has_its_flag(run: Run) -> None:
         "active": False,
         "rate_limit": rate_limit,
         "quota": quota,
+        "limits": {"enforce": False},
     }
-    stored_only = {"backend_api_key", "backend_api_key_lost"}
-    assert {item.name for item in fields(Client)} - stored_only == client.keys() - {"has_backend_api_key"}
+    stored_only = {"backend_api_key", "backend_api_key_lost", "enforce_limits"}
+    shown_only = {"has_backend_api_key", "limits"}
+    assert {item.name for item in fields(Client)} - stored_only == client.keys() - shown_only
     assert ran.data["api_key"].startswith("sk-ant-")
 
 

@@ -69,7 +69,14 @@ def test_every_field_comes_back_as_it_was_given(store: ClientStore, clock: Manua
         "tool_mode": "gateway",
         "key_prefix": "sk-ant-",
         "active": False,
-        "rate_limit": {"requests_per_minute": 1, "requests_per_hour": 2, "requests_per_day": 3},
+        "rate_limit": {
+            "requests_per_minute": 1,
+            "requests_per_hour": 2,
+            "requests_per_day": 3,
+            "tokens_per_minute": 8,
+            "concurrency": 9,
+        },
+        "limits": {"enforce": False},
         "quota": {
             "max_input_tokens_per_day": 4,
             "max_output_tokens_per_day": 5,
@@ -105,7 +112,7 @@ def test_an_update_changes_what_is_given_and_nothing_else(store: ClientStore, cl
     after = run(store.update(before.id, {"description": "new", "rate_limit": {"requests_per_hour": None}}))
     expected = view(before) | {
         "description": "new",
-        "rate_limit": {"requests_per_minute": 60, "requests_per_hour": 0, "requests_per_day": 0},
+        "rate_limit": view(before)["rate_limit"] | {"requests_per_hour": 0},
         "updated_at": clock.now().isoformat(),
     }
     assert view(after) == expected
@@ -173,6 +180,9 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"quota": {"max_input_tokens": 2**53}}, "quota.max_input_tokens", "whole number"),
     ({"quota": {"max_input_tokens": 1.5}}, "quota.max_input_tokens", "whole number"),
     ({"quota": {"max_input_tokens": "5"}}, "quota.max_input_tokens", "whole number"),
+    ({"limits": {"enforced": True}}, "limits.enforced", "'enforce'"),
+    ({"limits": {"enforce": 1}}, "limits.enforce", "true or false"),
+    ({"limits": True}, "limits", "object"),
     ({"rate_limit": {"requests_per_day": True}}, "rate_limit.requests_per_day", "whole number"),
     ({"name": ""}, "name", "empty"),
     ({"name": "  "}, "name", "empty"),

@@ -18,6 +18,7 @@ PEM = "expected a PEM file, as server.https.enabled is true"
 REDIS = "expected a URL that begins with redis://, rediss://, redis+cluster:// or unix://, or nothing"
 POSTGRES = "expected a URL that begins with postgresql://, or nothing"
 NO_YAML = "not YAML:"
+ONE_WORKER = "more than one share their limits in Redis: set redis.url, or 1 worker"
 STAR = "text that begins with * goes in quotes"
 SECTIONS = "server, admin, defaults, database, redis, upstream, prometheus, logging, security"
 
@@ -143,6 +144,11 @@ def test_the_defaults_for_clients_come_in_a_clients_words() -> None:
     )
 
 
+def test_several_workers_are_taken_with_a_redis(file: Path) -> None:
+    file.write_text("server:\n  workers: 128\nredis:\n  url: redis://h\n")
+    assert load(file, {}).server.workers == 128
+
+
 def test_a_secret_does_not_show_in_the_configs_repr(file: Path) -> None:
     file.write_text("prometheus:\n  password: hunter2\n")
     assert "hunter2" not in repr(load(file, {}))
@@ -185,6 +191,11 @@ def test_a_secret_does_not_show_in_the_configs_repr(file: Path) -> None:
             "server:\n  https:\n    enabled: true\n    cert_file: c\n    key_file:\n",
             f"5: server.https.key_file is empty; {PEM}",
         ),
+        ("server:\n  workers: 2\n", f"2: server.workers is 2; {ONE_WORKER}"),
+        (
+            "server:\n  workers: 129\n",
+            "2: server.workers is '129'; expected a whole number from 1 to 128",
+        ),
     ],
 )
 def test_a_bad_file_is_refused_in_one_line(file: Path, text: str | bytes, line: str) -> None:
@@ -196,6 +207,7 @@ def test_a_bad_file_is_refused_in_one_line(file: Path, text: str | bytes, line: 
     [
         ("AI_GATEWAY_SERVER_PORT", "x", f"server.port is 'x'; {PORT}"),
         ("AI_GATEWAY_DATABASE_URL", "hunter2", f"database.url is ***; {POSTGRES}"),
+        ("AI_GATEWAY_SERVER_WORKERS", "2", f"server.workers is 2; {ONE_WORKER}"),
         ("AI_GATEWAY_SERVER_PROT", "1", "no such option; the nearest is AI_GATEWAY_SERVER_PORT"),
         ("AI_GATEWAY_ADMIN_PASWORD", "hunter2", "no such option; the nearest is AI_GATEWAY_ADMIN_PASSWORD"),
     ],

@@ -11,7 +11,8 @@ import pytest
 
 from gateway.dialects.errors import OpenAIErrors
 from gateway.exchange import upstream_limits
-from gateway.limits.base import NOTHING, Rule
+from gateway.limits.base import NOTHING
+from gateway.quota import limits_of
 from tests.fakes.upstream import HANG, FakeUpstream, answer_bytes, answer_json, chunk, head
 from tests.running import Running, running
 
@@ -136,11 +137,10 @@ async def test_an_answer_that_is_no_stream_waits_in_silence(tmp_path: Path) -> N
 
 # --- what a call holds of its client's limits ---
 
-HELD = (
-    Rule("max_input_tokens_per_day", 100, 86_400.0, "day", "input_tokens"),
-    Rule("max_output_tokens_per_day", 100, 86_400.0, "day", "output_tokens"),
-    Rule("concurrency", 1, 1.0, "running"),
-)
+LIMITS: dict[str, Any] = {
+    "rate_limit": {"concurrency": 1},
+    "quota": {"max_input_tokens_per_day": 100, "max_output_tokens_per_day": 9_000},
+}
 USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
 
 
@@ -155,12 +155,11 @@ USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
 )
 @pytest.mark.gen_test(timeout=20)
 async def test_what_a_call_holds_is_settled_on_every_way_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, upstream_says: list[Any], used: list[int]
+    tmp_path: Path, upstream_says: list[Any], used: list[int]
 ) -> None:
-    monkeypatch.setattr("gateway.exchange.rules_of", lambda limits: HELD)
     async with FakeUpstream(upstream_says) as upstream, running(tmp_path) as gateway:
         key, client = await gateway.new_client(
-            backend="openai-compatible", base_url=upstream.url, backend_api_key="sk-upstream-0123"
+            backend="openai-compatible", base_url=upstream.url, backend_api_key="sk-upstream-0123", **LIMITS
         )
         body, headers = json.dumps(HELLO).encode(), {"Authorization": f"Bearer {key}"}
         reader, writer = await gateway.send("POST", "/v1/chat/completions", headers, body)
@@ -172,9 +171,10 @@ async def test_what_a_call_holds_is_settled_on_every_way_out(
             await reader.read()
         writer.close()
         await gateway.rows(1)
-        answer = await gateway.services.limiter.admit(str(client.id), HELD, NOTHING)
+        rules = limits_of(client.rate_limit, client.quota).rules
+        answer = await gateway.services.limiter.admit(str(client.id), rules, NOTHING)
     assert answer.allowed
-    assert [state.used for state in answer.windows] == [*used, 1]
+    assert [state.used for state in answer.windows] == [1, *used]
 
 
 # --- errors and limits of the backend ---
@@ -327,8 +327,8 @@ def test_limits_of_another_kind_than_the_gateways_stay() -> None:
     ("asked", "sent"),
     [
         ({"max_tokens": 500}, {"max_tokens": 100}),
-        ({"max_completion_tokens": 50}, {"max_completion_tokens": 50}),
-        ({}, {}),
+        ({"max_completion_tokens": 50}, {"max_tokens": 50}),  # which every server knows
+        ({}, {"max_tokens": 100}),
     ],
 )
 @pytest.mark.gen_test(timeout=20)

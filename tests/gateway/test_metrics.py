@@ -35,6 +35,8 @@ class Call:
     usage: Usage | None = None
     latency_s: float = 1.5
     error_label: str | None = None
+    limited_by: str | None = None
+    admitted: bool = True
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -50,9 +52,10 @@ def models(metrics: Metrics) -> set[str]:
     }
 
 
-def test_the_seven_metrics_have_the_names_types_and_labels_that_dashboards_know() -> None:
+def test_the_metrics_have_the_names_types_and_labels_that_dashboards_know() -> None:
     metrics = Metrics()
-    metrics.finished(Call(error_label="upstream_error"))
+    metrics.finished(Call(error_label="upstream_error", limited_by="concurrency"))
+    metrics.estimated("openai", 90, 100)
     body, content_type = metrics.render()
     families = {
         family.name: (family.type, {tuple(sorted(sample.labels)) for sample in family.samples})
@@ -70,8 +73,28 @@ def test_the_seven_metrics_have_the_names_types_and_labels_that_dashboards_know(
         ),
         "ai_gateway_active_clients": ("gauge", {()}),
         "ai_gateway_upstream_errors": ("counter", {("client", "provider")}),
+        "ai_gateway_limits_refused": ("counter", {("enforced", "rule")}),
+        "ai_gateway_input_estimate_ratio": ("histogram", {("backend",), ("backend", "le")}),
+        "ai_gateway_limiter_degraded": ("gauge", {()}),
     }
     assert b'\nai_gateway_requests_total{client="app",model="gpt-4o",status="200"} 1.0\n' in body
+
+
+def test_what_limits_refused_is_told_from_what_they_would_have_refused() -> None:
+    metrics = Metrics()
+    metrics.finished(Call(status=429, limited_by="requests_per_minute", admitted=False))
+    metrics.finished(Call(status=502, limited_by="requests_per_minute"))
+    metrics.finished(Call())
+    for enforced in ("yes", "no"):
+        assert value(metrics, "limits_refused_total", rule="requests_per_minute", enforced=enforced) == 1
+
+
+def test_an_estimate_is_compared_with_the_bill() -> None:
+    metrics = Metrics()
+    metrics.estimated("openai", 90, 100)
+    metrics.estimated("openai", 300, 100)
+    assert value(metrics, "input_estimate_ratio_sum", backend="openai") == pytest.approx(3.9)
+    assert value(metrics, "input_estimate_ratio_bucket", backend="openai", le="0.95") == 1
 
 
 def test_a_finished_call_is_counted_with_its_tokens_and_its_time() -> None:

@@ -59,6 +59,13 @@ def days_of(db: Database) -> dict[tuple[int, date], tuple[int, int, int, int]]:
     return db.read_sync(read)
 
 
+def refused_of(db: Database) -> int:
+    def read() -> int:
+        return sum(row.refused for row in DailyUsageRow.select())
+
+    return db.read_sync(read)
+
+
 def execute(sql: str) -> None:
     current.execute_sql(sql)
 
@@ -89,6 +96,7 @@ def one_row(db: Database, clock: ManualClock, fill: Callable[[CallRecord], None]
 def test_a_call_is_stored_with_all_that_is_known_of_it(database: Database, clock: ManualClock) -> None:
     def fill(record: CallRecord) -> None:
         record.model, record.streamed, record.dropped_params = "gpt-x", True, "seed, top_k"
+        record.limited_by = "concurrency"
         clock.advance(0.25)
         record.produced(10)
         clock.advance(1)
@@ -108,6 +116,7 @@ def test_a_call_is_stored_with_all_that_is_known_of_it(database: Database, clock
         "model": "gpt-x",
         "streamed": True,
         "dropped_params": "seed, top_k",
+        "limited_by": "concurrency",
         "status": 200,
         "input_tokens": 123,
         "output_tokens": 45,
@@ -273,6 +282,7 @@ def test_any_mix_of_outcomes_is_one_row_each_and_the_days_are_their_sums(
             clock.advance(days * 86_400)
             client = Client(client_id, f"c{client_id}", "echo", clock.now(), clock.now())
             with suppress(BaseException), log.call(client, f"req_{number}", "gemini", number) as record:
+                record.admitted = bool(number % 3)
                 record.produced(produced)
                 record.usage = usage
                 if error:
@@ -297,6 +307,7 @@ def test_any_mix_of_outcomes_is_one_row_each_and_the_days_are_their_sums(
         day: (total["requests"], total["errors"], total["input_tokens"], total["output_tokens"])
         for day, total in sums.items()
     }
+    assert refused_of(database) == -(-len(calls) // 3)
 
 
 def make_calls(log: UsageLog, count: int) -> None:

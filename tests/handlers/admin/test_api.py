@@ -52,7 +52,7 @@ async def test_a_client_from_its_making_to_its_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "param"),
     [
-        ({"name": "a", "backend": "echo", "limits": {}}, "limits"),
+        ({"name": "a", "backend": "echo", "limit": {}}, "limit"),
         ({"name": "a", "backend": "skynet"}, "backend"),
         ({"backend": "echo"}, "name"),
         (

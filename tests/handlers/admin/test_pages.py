@@ -40,7 +40,7 @@ async def test_the_dashboard_says_what_is_off_and_makes_long_numbers_readable(tm
         empty = (await gateway.admin("GET", "/admin")).body.decode()
         _, client = await gateway.new_client(active=False)
         day = gateway.services.clock.now().date()
-        sums = {"requests": 2, "errors": 1, "input_tokens": 1_234_567, "output_tokens": 0}
+        sums = {"requests": 2, "errors": 1, "refused": 0, "input_tokens": 1_234_567, "output_tokens": 0}
         insert = DailyUsageRow.insert(client_id=client.id, day=day, **sums)
         await gateway.services.db.write(insert.execute)
         page = (await gateway.admin("GET", "/admin")).body.decode()
