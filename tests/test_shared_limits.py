@@ -206,12 +206,7 @@ async def test_redis_falls_and_comes_back_and_no_call_fails_or_waits(pair: Pair,
         assert told.count("Redis is back") == 1
 
 
-FORGETS = "what others had reserved stays in a day's count that an empty Redis is told"
-
-
-@pytest.mark.parametrize(
-    "how", [pytest.param("killed", marks=pytest.mark.xfail(strict=True, reason=FORGETS)), "stopped"]
-)
+@pytest.mark.parametrize("how", ["killed", "stopped"])
 @pytest.mark.usefixtures("one_day")
 @pytest.mark.gen_test(timeout=60)
 async def test_calls_under_way_while_redis_is_away_are_settled_to_the_token(pair: Pair, how: str) -> None:

@@ -21,8 +21,6 @@ from itertools import count
 from secrets import token_hex
 from typing import Literal, NamedTuple, Protocol
 
-from gateway.client import RateLimit
-
 BUCKETS = 60
 """Sub-windows to a window."""
 
@@ -139,7 +137,8 @@ class Admission(NamedTuple):
     `retry_after_s` is the shortest wait after which the request is admitted if nobody else comes and nothing
     is settled (0.0: it is admitted), and `refused_by` the rule that asks for it. What is more than a limit
     all by itself is never admitted; its wait is for all that can become free. Where rules are not enforced,
-    both are told of a request that is `allowed`.
+    both are told of a request that is `allowed`. `reserved` is the part of the day's tokens that calls under
+    way hold, of whatever process.
     """
 
     allowed: bool
@@ -148,6 +147,7 @@ class Admission(NamedTuple):
     refused_by: Rule | None = None
     ticket: Ticket | None = None
     at_ns: int = 0
+    reserved: Cost = NOTHING
 
 
 FREE = Admission(True)
@@ -207,14 +207,3 @@ class TicketIds:
     def next(self) -> str:
         """A new one, of letters, digits and a dash."""
         return f"{self._prefix}-{next(self._numbers)}"
-
-
-@lru_cache(maxsize=4096)
-def rules_of(rate_limit: RateLimit) -> tuple[Rule, ...]:
-    """The rules that a client's settings make, the shortest window first."""
-    limits = (
-        ("requests_per_minute", rate_limit.requests_per_minute, 60.0),
-        ("requests_per_hour", rate_limit.requests_per_hour, 3_600.0),
-        ("requests_per_day", rate_limit.requests_per_day, 86_400.0),
-    )
-    return tuple(Rule(name, limit, window_s) for name, limit, window_s in limits if limit)

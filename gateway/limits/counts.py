@@ -6,7 +6,7 @@ Times are whole nanoseconds, so that no edge is blurred. Memory is bounded: 61 s
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from gateway.limits.base import (
     BUCKETS,
@@ -106,11 +106,6 @@ class Window:
         """What was used, by the number of the sub-window."""
         return {number: amount for number, amount in self._buckets if amount}
 
-    def absorb(self, other: Window) -> None:
-        """Take in what another window of this length has counted."""
-        self._merge(other.buckets())
-        self._number = max(self._number, other._number)
-
     def owe(self, at_ns: int, amount: int) -> None:
         """Note a difference to what another window counted at `at_ns`: it may be less than nothing."""
         number = at_ns * BUCKETS // self.span_ns
@@ -130,14 +125,18 @@ class Window:
 
 
 class Counts:
-    """All that counts for one key. `day` is the number of the day since 1970 that `on_day` tells of."""
+    """All that counts for one key. `day` is the number of the day since 1970 that `on_day` tells of.
 
-    __slots__ = ("day", "ended", "held", "longest_ns", "on_day", "used_at_ns", "windows")
+    `reserved` is the part of its tokens that calls under way hold, those of other processes included.
+    """
+
+    __slots__ = ("day", "ended", "held", "longest_ns", "on_day", "reserved", "used_at_ns", "windows")
 
     def __init__(self) -> None:
         self.windows: dict[Span, Window] = {}
         self.day = 0
         self.on_day = NOTHING
+        self.reserved = NOTHING
         self.held: dict[str, Ticket] = {}
         self.ended: list[Ticket] = []
         self.longest_ns = 0
@@ -169,7 +168,7 @@ class Counts:
     def _begin(self, today: int) -> None:
         """A new day begins; a clock that is set back over midnight does not make one."""
         if self.day != today and self.day != today + 1:
-            self.day, self.on_day = today, NOTHING
+            self.day, self.on_day, self.reserved = today, NOTHING, NOTHING
 
     def judge(
         self, rules: Sequence[Rule], cost: Cost, now_ns: int, midnight_ns: int
@@ -228,7 +227,15 @@ class Counts:
         if ticket.day and ticket.day == self.day:
             used = add(self.on_day, _difference(ticket, billed))
             self.on_day = Cost(used.requests, max(0, used.input_tokens), max(0, used.output_tokens))
+            left = add(self.reserved, _difference(ticket, NOTHING))
+            self.reserved = Cost(0, max(0, left.input_tokens), max(0, left.output_tokens))
         return True
+
+    def hold(self, ticket: Ticket) -> None:
+        """Note that a call which is counted has something to be settled."""
+        self.held[ticket.id] = ticket
+        if ticket.day and ticket.day == self.day:
+            self.reserved = add(self.reserved, ticket.cost._replace(requests=0))
 
     def end(self, ticket: Ticket, billed: Cost) -> None:
         """Note the end of a call that is counted elsewhere: the difference that it makes there."""
@@ -236,7 +243,7 @@ class Counts:
             window = self.windows.setdefault(span, Window(round(span[1] * NS)))
             window.owe(ticket.at_ns, billed.of(span[0]) - ticket.cost.of(span[0]))
         if ticket.day > self.day:
-            self.day, self.on_day = ticket.day, NOTHING
+            self.day, self.on_day, self.reserved = ticket.day, NOTHING, NOTHING
         if ticket.day == self.day:
             self.on_day = add(self.on_day, _difference(ticket, billed))
         self.ended.append(ticket)
@@ -244,7 +251,7 @@ class Counts:
     def seed(self, day: int, used: Cost) -> None:
         """Raise what was used on a day, if it is not over."""
         if day > self.day:
-            self.day, self.on_day = day, used
+            self.day, self.on_day, self.reserved = day, used, NOTHING
         elif day == self.day:
             self.on_day = Cost(*map(max, self.on_day, used))
 
@@ -256,22 +263,9 @@ class Counts:
                 self.windows[rule.span].become(state.used)
             elif rule.kind == "day":
                 self.on_day = _with(self.on_day, rule.measure, state.used)
+        self.reserved = admission.reserved
         if (ticket := admission.ticket) is not None:
             self.held[ticket.id] = ticket
-
-    def absorb(self, other: Counts) -> None:
-        """Take in what others have counted for the same key, later than this."""
-        for span, window in other.windows.items():
-            if span in self.windows:
-                self.windows[span].absorb(window)
-            else:
-                self.windows[span] = window
-        if other.day == self.day:
-            self.on_day = add(self.on_day, other.on_day)
-        elif other.day > self.day:
-            self.day, self.on_day = other.day, other.on_day
-        self.held |= other.held
-        self.ended += other.ended
 
     def idle(self, now_ns: int) -> bool:
         """Whether nothing counts any more."""
@@ -286,15 +280,6 @@ def add(one: Cost, other: Cost) -> Cost:
         one.input_tokens + other.input_tokens,
         one.output_tokens + other.output_tokens,
     )
-
-
-def reserved(tickets: Iterable[Ticket], day: int) -> Cost:
-    """The tokens that calls under way hold of a day's budget."""
-    held = NOTHING
-    for ticket in tickets:
-        if ticket.day == day:
-            held = add(held, ticket.cost._replace(requests=0))
-    return held
 
 
 def _difference(ticket: Ticket, billed: Cost) -> Cost:

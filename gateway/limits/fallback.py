@@ -114,7 +114,7 @@ class FallbackLimiter:
         new.advance(plan, admission.at_ns, admission.at_ns // DAY_NS)
         new.count(plan, cost)
         if admission.ticket is not None:
-            new.held[admission.ticket.id] = admission.ticket
+            new.hold(admission.ticket)
         if not self._degraded:  # Redis came back while this call was waiting for it
             self._tell([key])
 

@@ -59,7 +59,7 @@ class MemoryLimiter:
             counts.count(plan, cost)
             if plan.holds:
                 ticket = Ticket(key, ticket_id or self._ids.next(), now_ns, today, cost, rules)
-                counts.held[ticket.id] = ticket
+                counts.hold(ticket)
         states = counts.states(rules, now_ns, midnight_ns)
         allowed = refused_by is None or not enforce
         return Admission(allowed, states, (ready_ns - now_ns) / 1e9, refused_by, ticket, now_ns)

@@ -50,7 +50,7 @@ from gateway.limits.base import (
     day_number,
     plan_of,
 )
-from gateway.limits.counts import DAY_NS, Counts, reserved
+from gateway.limits.counts import DAY_NS, Counts
 from gateway.limits.link import Keys, Link, Question, packed
 from gateway.limits.link import Unreachable as Unreachable
 from gateway.resources import resource
@@ -390,7 +390,7 @@ def _billed(counts: Counts, day: int) -> Cost:
     """What was used on a day, without what calls under way hold; they are told of by themselves."""
     if counts.day != day:
         return NOTHING
-    used, held = counts.on_day, reserved(counts.held.values(), day)
+    used, held = counts.on_day, counts.reserved
     return Cost(used.requests, used.input_tokens - held.input_tokens, used.output_tokens - held.output_tokens)
 
 
@@ -406,7 +406,7 @@ def _admission(
     key: str, id_: str, cost: Cost, rules: tuple[Rule, ...], enforce: bool, told: bytes
 ) -> Admission:
     """What the script's answer says to what was asked for; without an `id_`, nothing is held."""
-    refused, wait_us, now_us, *states = map(int, told.split())
+    refused, wait_us, now_us, input_tokens, output_tokens, *states = map(int, told.split())
     at_ns = now_us * 1_000
     windows = tuple(
         WindowState(rule, used, rule.limit - used if used < rule.limit else 0, reset_us / 1e6)
@@ -417,7 +417,8 @@ def _admission(
     if allowed and id_ != "-":
         day = at_ns // DAY_NS if plan_of(rules).daily else 0
         ticket = Ticket(key, id_, at_ns, day, cost, rules)
-    return Admission(allowed, windows, wait_us / 1e6, rules[refused - 1] if refused else None, ticket, at_ns)
+    refused_by, held = rules[refused - 1] if refused else None, Cost(0, input_tokens, output_tokens)
+    return Admission(allowed, windows, wait_us / 1e6, refused_by, ticket, at_ns, held)
 
 
 def _let_be(done: asyncio.Future[bytes]) -> None:

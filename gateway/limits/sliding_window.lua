@@ -133,43 +133,67 @@ end
 local today = math.floor(now / DAY)
 
 local function day_of()
-  local saved = redis.call('HMGET', KEYS[2], 'd', 'r', 'i', 'o')
+  local saved = redis.call('HMGET', KEYS[2], 'd', 'r', 'i', 'o', 'hi', 'ho')
   local day = {number = tonumber(saved[1]) or 0}
   day.r, day.i, day.o = tonumber(saved[2]) or 0, tonumber(saved[3]) or 0, tonumber(saved[4]) or 0
+  day.hi, day.ho = tonumber(saved[5]) or 0, tonumber(saved[6]) or 0
   return day
 end
 
 local function save_day(day)
-  redis.call('HSET', KEYS[2], 'd', text(day.number), 'r', text(day.r), 'i', text(day.i), 'o', text(day.o))
+  redis.call('HSET', KEYS[2], 'd', text(day.number), 'r', text(day.r), 'i', text(day.i), 'o', text(day.o),
+    'hi', text(day.hi), 'ho', text(day.ho))
   redis.call('PEXPIRE', KEYS[2], text(2 * DAY / 1000))
 end
 
-local function reserve(day, member, sign) -- the tokens that a call holds, if it is of this day
+local function set_day(day, number_)
+  day.number, day.r, day.i, day.o, day.hi, day.ho = number_, 0, 0, 0, 0, 0
+end
+
+local function tokens_of(day, member) -- that a call has of this day
   local number_, input, output = string.match(member, ':(%d+):(%d+):(%d+)$')
-  if tonumber(number_) ~= day.number or day.number == 0 then return end
-  day.i = math.max(0, day.i + sign * tonumber(input))
-  day.o = math.max(0, day.o + sign * tonumber(output))
-  day.changed = true
+  if tonumber(number_) ~= day.number or day.number == 0 then return 0, 0 end
+  return tonumber(input), tonumber(output)
+end
+
+local function use(day, input, output)
+  if input == 0 and output == 0 then return end
+  day.i, day.o, day.changed = math.max(0, day.i + input), math.max(0, day.o + output), true
+end
+
+local function mark(day, input, output) -- as held by calls under way
+  if input == 0 and output == 0 then return end
+  day.hi, day.ho, day.changed = math.max(0, day.hi + input), math.max(0, day.ho + output), true
+end
+
+local function reserve(day, member)
+  local input, output = tokens_of(day, member)
+  use(day, input, output)
+  mark(day, input, output)
+end
+
+local function release(day, member)
+  local input, output = tokens_of(day, member)
+  use(day, -input, -output)
+  mark(day, -input, -output)
 end
 
 local function drop_dead(day) -- calls whose process does not renew them
   local dead = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', text(now))
   for _, member in ipairs(dead) do
-    reserve(day, member, -1)
+    release(day, member)
     redis.call('ZREM', KEYS[1], member)
   end
 end
 
 local function hold(day, member, lease)
-  if not redis.call('ZSCORE', KEYS[1], member) then reserve(day, member, 1) end
+  if not redis.call('ZSCORE', KEYS[1], member) then reserve(day, member) end
   redis.call('ZADD', KEYS[1], text(now + lease), member)
   redis.call('PEXPIRE', KEYS[1], text(math.ceil(lease / 1000) + 1000))
 end
 
 local function begin(day) -- a clock that is set back over midnight does not make a new day
-  if day.number ~= today and day.number ~= today + 1 then
-    day.number, day.r, day.i, day.o = today, 0, 0, 0
-  end
+  if day.number ~= today and day.number ~= today + 1 then set_day(day, today) end
 end
 
 -- Operations
@@ -177,7 +201,8 @@ end
 local operations = {}
 
 -- enforce id lease requests input output tracked daily, windows: measure span, rules: where measure limit
--- -> the rule that refuses (from 1; 0: none) and its wait, the time, and of each rule: used, reset
+-- -> the rule that refuses (from 1; 0: none) and its wait, the time, the day's input and output tokens that are held
+--    by calls under way, and of each rule: used, reset
 function operations.admit()
   local enforce, id, lease = word() == '1', word(), number()
   local cost = {r = number(), i = number(), o = number()}
@@ -224,12 +249,14 @@ function operations.admit()
       local member = id .. ':' .. (daily and text(day.number) or '0') .. ':' .. text(cost.i) .. ':' .. text(cost.o)
       redis.call('ZADD', KEYS[1], text(now + lease), member)
       redis.call('PEXPIRE', KEYS[1], text(math.ceil(lease / 1000) + 1000))
+      if daily then mark(day, cost.i, cost.o) end
       running = running + 1
     end
   end
   if tracked and day.changed then save_day(day) end
 
-  local told = {text(refused), text(ready - now), text(now)}
+  local held = daily and day or {hi = 0, ho = 0}
+  local told = {text(refused), text(ready - now), text(now), text(held.hi), text(held.ho)}
   for _, rule in ipairs(rules) do
     local used, reset
     if rule.where == 'running' then
@@ -253,8 +280,8 @@ function operations.settle()
   local day, input, output = day_of(), number(), number()
   local held = redis.call('ZREM', KEYS[1], member) == 1
   if not held and not sure then return '' end
-  if held then reserve(day, member, -1) end
-  reserve(day, string.match(member, '^[^:]+:%d+') .. ':' .. text(input) .. ':' .. text(output), 1)
+  if held then release(day, member) end
+  use(day, tokens_of(day, string.match(member, '^[^:]+:%d+') .. ':' .. text(input) .. ':' .. text(output)))
   if day.changed then save_day(day) end
   for index = 1, number() do
     local window = window_of(KEYS[index + 2], number())
@@ -283,7 +310,7 @@ local function raise(day, other)
 end
 
 local function reach(day, number_) -- whether it is this day, or was older and is this one now
-  if number_ > day.number then day.number, day.r, day.i, day.o = number_, 0, 0, 0 end
+  if number_ > day.number then set_day(day, number_) end
   return number_ == day.number and number_ > 0
 end
 
@@ -308,8 +335,12 @@ function operations.merge()
   local mine = reach(day, number_)
   for _ = 1, number() do
     local member = word()
-    local held = redis.call('ZREM', KEYS[1], member) == 1
-    if first and mine and not held then reserve(day, member, 1) end -- its lease ran out
+    local input, output = tokens_of(day, member)
+    if redis.call('ZREM', KEYS[1], member) == 1 then
+      mark(day, -input, -output)
+    elseif first and mine then
+      use(day, input, output) -- its lease ran out
+    end
   end
   if first and mine then
     raise(day, known)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.limits.base import BUCKETS, Admission, Cost, Rule, Ticket, WindowState
-from gateway.limits.counts import NS, Counts, Window, reserved
+from gateway.limits.counts import NS, Counts, Window
 
 MINUTE_NS = 60 * NS
 TPM = Rule("tokens_per_minute", 100, 60.0, "window", "tokens")
@@ -33,18 +33,6 @@ def test_a_total_that_is_taken_over_is_the_total(amounts: list[tuple[int, int]],
     assert len(counted.buckets()) <= BUCKETS + 1
 
 
-@given(AMOUNTS, AMOUNTS)
-def test_what_is_absorbed_is_the_sum(one: list[tuple[int, int]], other: list[tuple[int, int]]) -> None:
-    first, second = window(one), window(other)
-    both = first.buckets()
-    for number, amount in second.buckets().items():
-        both[number] = both.get(number, 0) + amount
-    first.absorb(second)
-    assert first.buckets() == both
-    assert list(first.buckets()) == sorted(both)
-    assert first.used == sum(both.values())
-
-
 def test_a_total_that_shrinks_loses_what_is_oldest() -> None:
     counted = window([(NS, 5), (NS, 5), (NS, 5)])
     counted.become(7)
@@ -56,17 +44,17 @@ def test_the_end_of_a_call_that_is_counted_elsewhere_is_the_difference_it_makes(
     counts.end(TICKET, Cost(1, 5, 1))
     assert counts.windows["tokens", 60.0].buckets() == {5: -44}
     assert (counts.day, counts.on_day, counts.ended) == (7, Cost(0, -15, -29), [TICKET])
-    later = Counts()
-    later.end(TICKET._replace(id="2", at_ns=6 * NS), Cost(1, 20, 31))
-    counts.absorb(later)
-    assert counts.windows["tokens", 60.0].buckets() == {5: -44, 6: 1}
-    assert counts.on_day == Cost(0, -15, -28)
-    assert [ticket.id for ticket in counts.ended] == ["1", "2"]
 
 
 def test_only_the_day_of_a_ticket_holds_its_tokens() -> None:
-    assert reserved([TICKET, TICKET], 7) == Cost(0, 40, 60)
-    assert reserved([TICKET], 8) == Cost(0)
+    counts = Counts()
+    counts.seed(7, Cost(2, 40, 60))
+    other = TICKET._replace(id="2")
+    for ticket in (TICKET, other, TICKET._replace(id="3", day=8)):
+        counts.hold(ticket)
+    assert counts.reserved == Cost(0, 40, 60)
+    counts.settle(other, Cost(1, 1, 1))
+    assert (counts.on_day, counts.reserved) == (Cost(2, 21, 31), Cost(0, 20, 30))
 
 
 def test_tokens_of_both_kinds_that_others_used_are_known_by_their_sum() -> None:
