@@ -458,7 +458,7 @@ async def test_a_full_window_is_a_429_that_says_when_to_come_back(tmp_path: Path
     assert "x-ratelimit-remaining-day" not in first.headers
     error = third.json["error"]
     assert (error["type"], error["code"]) == ("rate_limit_error", "rate_limit_exceeded")
-    assert "requests_per_minute: 2 requests in 60 s used" in error["message"]
+    assert "requests_per_minute: 2 of 2 requests used in the last minute" in error["message"]
     assert 1 <= int(third.headers["retry-after"]) <= 62
     assert len(upstream.requests) == 2
     assert [row.status for row in rows] == [200, 200, 429]
