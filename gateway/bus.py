@@ -14,6 +14,7 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, NamedTuple, Self
 from uuid import uuid4
 
+from gateway.log import one_line
 from gateway.secret import Secret
 from gateway.tasks import TaskGroup
 
@@ -116,7 +117,7 @@ class Bus:
                 async with asyncio.timeout(self._timeout_s):
                     await pipeline.execute()
         except Exception as exc:  # whatever it is, messages may be lost
-            logger.debug("bus: messages are dropped: %s", _fault(exc))
+            logger.debug("bus: messages are dropped: %s", one_line(exc))
             self._waiting.clear()
         finally:
             self._sending = False
@@ -196,20 +197,18 @@ class Bus:
         try:
             subscriber(*args)
         except ValueError as exc:
-            logger.debug("bus: ignored a message: %s", _fault(exc))
+            logger.debug("bus: ignored a message: %s", one_line(exc))
         except Exception:  # the others, and the next message, have nothing to do with it
             logger.exception("a message from another process failed")
 
     def _tell(self, exc: Exception) -> None:
         from redis.exceptions import ResponseError
 
-        logger.debug("bus: no messages are heard: %s", _fault(exc))
+        logger.debug("bus: no messages are heard: %s", one_line(exc))
         if isinstance(exc, ResponseError) and not self._told_refusal:
             self._told_refusal = True
             logger.warning(
-                "Redis answers, but lets this process not use its channel %s: %s", self._channel, _fault(exc)
+                "Redis answers, but lets this process not use its channel %s: %s",
+                self._channel,
+                one_line(exc),
             )
-
-
-def _fault(exc: Exception) -> str:
-    return " ".join(str(exc).split())[:200] or type(exc).__name__

@@ -13,7 +13,7 @@ from playhouse.migrations import Runner
 from gateway.config import Config, ConfigError, load, unreadable
 from gateway.db import MIGRATIONS, Database, DatabaseUnusable
 from gateway.first_launch import open_database, open_vault, vault_path
-from gateway.log import redact
+from gateway.log import one_line, redact
 from gateway.models import current
 from gateway.vault import VaultError
 
@@ -72,11 +72,6 @@ def open_migrated(config: Config) -> Database:
     return db
 
 
-def one_line(exc: BaseException) -> str:
-    """What an exception says, on one line."""
-    return " ".join(str(exc).split())
-
-
 def _migrations() -> tuple[list[str], list[str]]:
     """For `Database.read`: the migrations that are still to do, and those that this program does not know."""
     status = Runner(current.obj, str(MIGRATIONS)).status()
@@ -100,7 +95,7 @@ def _redis(config: Config) -> Finding:
     async def ask(client: Client) -> None:
         limiter = RedisLimiter(client, timeout_s=REDIS_TIMEOUT_S)
         try:
-            await limiter.ping()
+            await limiter.check()
         finally:
             await limiter.close()
 

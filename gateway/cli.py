@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import peewee
 
 from gateway import __version__, log
-from gateway.check import check, one_line, open_migrated
+from gateway.check import check, open_migrated
 from gateway.client import Client, Quota, RateLimit
 from gateway.clients import ClientStore, view
 from gateway.config import ADMIN_PASSWORD, OPTIONS, Config, ConfigError, load, unreadable
@@ -32,7 +32,7 @@ from gateway.first_launch import (
     open_vault,
 )
 from gateway.jsonio import dumps
-from gateway.log import redact
+from gateway.log import one_line, redact
 from gateway.secret import Secret
 from gateway.vault import VaultError, hash_password
 

@@ -46,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
             "server.port": str(_port(args)),
             "database.path": str(Path(folder, "gateway.db")),
             "database.url": "",
+            "redis.url": "",  # where clients of the same numbers may have their limits
+            "server.workers": "1",
         }
         launch = first_launch(Path(folder, "config.yaml"), os.environ, flags)
         log.configure(launch.config.logging.level)

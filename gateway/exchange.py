@@ -26,7 +26,7 @@ from gateway.dialects.base import Asked, Call, Surface
 from gateway.errors import GatewayError, UnsupportedParameter, UpstreamError
 from gateway.estimates import Weight, weigh
 from gateway.jsonio import dumps, loads
-from gateway.limits.base import ONE, Cost
+from gateway.limits.base import NOTHING, ONE, Cost
 from gateway.log import conceal_bytes
 from gateway.providers import PROVIDERS
 from gateway.providers.base import Provider, Target
@@ -71,10 +71,14 @@ async def exchange(
     provider = PROVIDERS[client.backend]
     accounted = services.usage.call(client, caller.request_id, dialect.name, len(body))
     with services.metrics.in_progress(), accounted as record:
-        call, weight = await aside(len(body), opened, client, dialect, body)
+        try:
+            call, weight = await aside(len(body), opened, client, dialect, body)
+        except GatewayError:
+            await look(services, caller)
+            raise
         record.model, record.streamed = call.model, call.stream
         caller.stream = call.stream
-        await admit(services, caller, record, dialect.asked(call), weight)
+        await admit(services, caller, record, policy.asked(dialect, call), weight)
         target = Target(client.base_url, client.backend_api_key, call.model, client.output_cap or None)
         way = Way(dialect, provider, call, target, record, services.signatures, services.clock)
         conduit = await aside(len(body), connect, way)
@@ -83,6 +87,7 @@ async def exchange(
         if conduit.request is None:
             yield conduit.whole(b"")
             return
+        record.sent = True
         async with services.upstream.send(conduit.request) as reply:
             caller.headers.update(upstream_limits(reply.headers, caller.headers))
             if reply.status >= 400:
@@ -142,6 +147,8 @@ async def admit(services: Services, caller: Caller, record: CallRecord, asked: A
         expected = estimates.input_tokens(client.backend, record.model, weight)
         record.weight, record.expected_input = weight, expected
         if 0 < client.quota.max_input_tokens < expected:
+            if client.enforce_limits:
+                await look(services, caller)
             refuse(caller, record, quota.INPUT_CAP, quota.too_long(expected, client.quota))
         if limits.tokens:
             output = asked.output_tokens
@@ -155,10 +162,22 @@ async def admit(services: Services, caller: Caller, record: CallRecord, asked: A
         record.ticket = admission.ticket
         caller.headers.update(quota.headers(admission))
         if (rule := admission.refused_by) is not None:
-            if quota.never_fits(rule, cost) or admission.retry_after_s > quota.WORTH_RETRYING_S:
+            in_vain = quota.never_fits(rule, cost) or admission.retry_after_s > quota.WORTH_RETRYING_S
+            if in_vain and not admission.allowed:
                 caller.headers["x-should-retry"] = "false"
             refuse(caller, record, rule.name, quota.refusal(rule, admission, cost))
     record.admitted = True
+
+
+async def look(services: Services, caller: Caller) -> None:
+    """Tell how a client's limits stand, for an answer to what is not even counted against them."""
+    limits = quota.limits_of(caller.client.rate_limit, caller.client.quota)
+    rules = [rule for rule in limits.rules if rule.kind != "running"]
+    if rules:
+        admission = await services.limiter.admit(str(caller.client.id), rules, NOTHING, enforce=False)
+        if admission.ticket is not None:
+            services.limiter.release(admission.ticket)
+        caller.headers.update(quota.headers(admission))
 
 
 def refuse(caller: Caller, record: CallRecord, rule: str, error: GatewayError) -> None:

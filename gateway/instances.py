@@ -16,9 +16,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from gateway.check import one_line
 from gateway.config import Config
 from gateway.db import DatabaseUnusable
+from gateway.log import one_line
 from gateway.secret import Secret
 from gateway.tasks import TaskGroup
 
@@ -123,7 +123,7 @@ async def _in_postgres(url: Secret, wait_s: float, look_s: float, *, shared: boo
         try:
             held = await _patiently(session.hold, wait_s)
         except Exception as exc:  # whether the database can be used at all, others find out
-            logger.warning(_NOT_SURE, _text(exc))
+            logger.warning(_NOT_SURE, one_line(exc))
             held = failing = True
         if not held:
             raise DatabaseInUse(await session.holder(), shared=shared)
@@ -143,16 +143,12 @@ async def _keep(session: _Session, look_s: float, *, failing: bool) -> None:
             if not await session.hold():
                 fault = "another gateway holds it"
         except Exception as exc:
-            fault = _text(exc)
+            fault = one_line(exc)
         if fault and not failing:
             logger.error("the lock that keeps other gateways from this database is lost: %s", fault)
         elif failing and not fault:
             logger.info("the lock that keeps other gateways from this database is held again")
         failing = bool(fault)
-
-
-def _text(exc: Exception) -> str:
-    return one_line(exc) or type(exc).__name__
 
 
 class _Session:

@@ -54,6 +54,11 @@ def conceal_in(error: GatewayError, key: Secret | None) -> None:
     error.code = error.code and conceal(error.code, key)
 
 
+def one_line(exc: BaseException) -> str:
+    """What an exception says, on one line; its type where it says nothing."""
+    return " ".join(str(exc).split()) or type(exc).__name__
+
+
 def redact(text: str) -> str:
     """Put stars in place of what looks like a key, a password in a URL, or a header that holds one."""
     for pattern, stars in _MASKS:

@@ -135,6 +135,7 @@ class Metrics:
         )
         self._models: set[str] = set()
         self._series: dict[tuple[str, str], _Series] = {}
+        self._estimates: dict[str, Histogram] = {}  # by backend
 
     def finished(self, record: FinishedCall) -> None:
         """Count a call that has ended, well or not."""
@@ -163,7 +164,10 @@ class Metrics:
 
     def estimated(self, backend: str, expected: int, billed: int) -> None:
         """Compare the input tokens that were expected of a call with those that it was billed for."""
-        self.estimates.labels(backend).observe(expected / billed)
+        ratio = self._estimates.get(backend)
+        if ratio is None:
+            ratio = self._estimates[backend] = self.estimates.labels(backend)
+        ratio.observe(expected / billed)
 
     def render(self) -> tuple[bytes, str]:
         """All metrics in Prometheus's text format, and its content type."""

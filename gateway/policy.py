@@ -12,8 +12,19 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gateway.client import Client
-from gateway.dialects.base import Call, Settings, Surface, held_to, lower_limit, member, set_member
+from gateway.dialects.base import (
+    Asked,
+    Call,
+    Settings,
+    Surface,
+    asked_of,
+    held_to,
+    lower_limit,
+    member,
+    set_member,
+)
 from gateway.errors import BadRequest, ModelNotAllowed
+from gateway.quota import limits_of
 
 MAX_MODEL = 500  # characters
 
@@ -59,7 +70,7 @@ _JUDGED = frozenset(
         *("model", "route", "preset", "metadata", "contents", "systemInstruction", "system_instruction"),
         *("generationConfig", "generation_config", "extra_body", "chat_template_kwargs"),
         *(*_LISTS, *_HOLDERS, *_FOR_EACH, *_TOOLS),
-        *(*_LIMITS, *_OTHER_LIMITS, *_PROMPTS, *_UNDOING[""]),
+        *(*_LIMITS, *_OTHER_LIMITS, *_PROMPTS, *_UNDOING[""], "n", "best_of", "background"),
     }
 )
 _FOLDED = frozenset(name.casefold() for name in _JUDGED)
@@ -71,7 +82,7 @@ def apply(client: Client, dialect: Surface, call: Call) -> None:
     """Give a call its client's default model and system prompt, and lower its limit to the client's cap.
 
     Raises `ModelNotAllowed` for a model that the whitelist does not name, `BadRequest` for none at all, and
-    for what would undo the settings.
+    for what would undo the settings, or not be counted against the limits on tokens.
     """
     model = call.model or client.default_model
     if not model:
@@ -82,10 +93,31 @@ def apply(client: Client, dialect: Surface, call: Call) -> None:
     if len(model) > MAX_MODEL or not model.isprintable() or model == "." or _UPWARDS.search(model):
         raise BadRequest(f"model {model[:40]!r} cannot be the name of a model", param="model")
     most = client.output_cap
-    if client.models or client.system_prompt or most:
+    counted = client.enforce_limits and limits_of(client.rate_limit, client.quota).tokens
+    if client.models or client.system_prompt or most or counted:
         _refuse_twins(call)
         _hold(client, dialect, call)
+    if counted and dialect.name == "openai-responses":
+        _refuse_uncounted(call)
     dialect.amend(call, Settings(model, client.system_prompt, most))
+
+
+def asked(dialect: Surface, call: Call) -> Asked:
+    """What a call may be billed for, by the limits too that only some servers know: the largest counts."""
+    found = dialect.asked(call)
+    other = asked_of(call.members, _OTHER_LIMITS).output_tokens
+    if found.output_tokens is None or other is None:
+        return found
+    return found._replace(output_tokens=max(found.output_tokens, other))
+
+
+def _refuse_uncounted(call: Call) -> None:
+    """Raise for a call whose answer comes when nobody counts any more: nobody tells what it is billed for."""
+    if "background" in call.members and member(call.members, "background") not in (None, False):
+        raise BadRequest(
+            "background: what such a call uses is not told, but this key has limits on tokens: leave it out",
+            param="background",
+        )
 
 
 def _insist(client: Client, model: str) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from gateway.client import Quota, RateLimit
 from gateway.errors import GatewayError, InputTooLong, InsufficientQuota, RateLimited
-from gateway.limits.base import DAY_S, Admission, Cost, Kind, Measure, Rule, WindowState
+from gateway.limits.base import DAY_S, Admission, Cost, Kind, Measure, Rule, Rules, WindowState
 
 WORTH_RETRYING_S = 60.0
 """The longest wait that the SDKs sit out themselves; told of a longer one, they try again soon, in vain."""
@@ -42,7 +42,7 @@ INPUT_CAP = "max_input_tokens"
 class Limits(NamedTuple):
     """The rules of a client, the shortest window first; whether one counts tokens, whether one a day."""
 
-    rules: tuple[Rule, ...]
+    rules: Rules
     tokens: bool
     daily: bool
 
@@ -56,23 +56,24 @@ def limits_of(rate_limit: RateLimit, quota: Quota) -> Limits:
         if limit := getattr(settings, name):
             rules.append(Rule(name, limit, window_s, kind, measure))
     tokens = any(rule.measure != "requests" for rule in rules)
-    return Limits(tuple(rules), tokens, any(rule.kind == "day" for rule in rules))
+    return Limits(Rules(rules), tokens, any(rule.kind == "day" for rule in rules))
 
 
 def headers(admission: Admission) -> dict[str, str]:
     """OpenAI's headers for the tightest limit of requests and of tokens, and what remains of each window."""
-    shown: dict[str, str] = {}
+    left: dict[str, int] = {}
     tightest: dict[str, WindowState] = {}
     for state in admission.windows:
-        rule = state.rule
+        rule, remaining = state.rule, state.remaining
         if rule.kind == "running":
             continue
         kind = "requests" if rule.measure == "requests" else "tokens"
         known = tightest.get(kind)
-        if known is None or (state.remaining, -state.reset_s) < (known.remaining, -known.reset_s):
+        if known is None or (remaining, -state.reset_s) < (known.remaining, -known.reset_s):
             tightest[kind] = state
-        if name := _REMAINING.get(rule.name):
-            shown[name] = str(min(state.remaining, int(shown.get(name, state.remaining))))
+        if (name := _REMAINING.get(rule.name)) and remaining <= left.get(name, remaining):
+            left[name] = remaining
+    shown = {name: str(remaining) for name, remaining in left.items()}
     for kind, state in tightest.items():
         shown[f"x-ratelimit-limit-{kind}"] = str(state.rule.limit)
         shown[f"x-ratelimit-remaining-{kind}"] = str(state.remaining)

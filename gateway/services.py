@@ -131,7 +131,7 @@ async def open_limiter(config: Config, clock: Clock, metrics: Metrics) -> Limite
     limiter = FallbackLimiter(
         RedisLimiter(client, timeout_s=timeout_s), clock, on_change=metrics.limiter_degraded.set
     )
-    await limiter.start()
+    await limiter.check()
     return limiter
 
 

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from gateway.bus import MAX_BYTES as MAX_SHARED_BYTES
 from gateway.bus import Bus
 from gateway.chat import ChatReply, ChatRequest, Chunk, Message, Part, Thinking, ToolCall
 from gateway.clock import Clock
@@ -119,8 +118,8 @@ class Signatures:
             yield part
 
     def _keep(self, new: _Shared) -> None:
-        kept = self._put(new)
-        if self._bus.live and kept.size <= MAX_SHARED_BYTES:
+        self._put(new)
+        if self._bus.live:
             self._bus.publish(TOPIC, dumps(msgspec.to_builtins(new)))
 
     def _hear(self, message: bytes) -> None:
@@ -133,7 +132,7 @@ class Signatures:
             return None
         return kept
 
-    def _put(self, new: _Shared) -> Kept:
+    def _put(self, new: _Shared) -> None:
         key, kept = new.key, Kept(new.thoughts, new.signature, self._clock.monotonic())
         with self._lock:
             if (old := self._kept.pop(key, None)) is not None:
@@ -142,7 +141,6 @@ class Signatures:
             self._bytes += kept.size
             while self._kept and (self._bytes > self._max_bytes or self._aged()):
                 self._bytes -= self._kept.popitem(last=False)[1].size
-        return kept
 
     def _aged(self) -> bool:
         oldest = next(iter(self._kept.values()))

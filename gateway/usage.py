@@ -11,6 +11,7 @@ import logging
 from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from itertools import islice
@@ -48,7 +49,8 @@ class CallRecord:
     reports no usage. `error_code` may be a backend's own word, `error_label` is one of few.
 
     `ticket` is what the call holds of its client's limits, `weight` and `expected_input` (tokens) what was
-    expected of it; `limited_by` is the rule that refused it, or would have: then it is `admitted`.
+    expected of it; `limited_by` is the rule that refused it, or would have: then it is `admitted`. `sent`:
+    its backend may have got it.
     """
 
     request_id: str
@@ -78,6 +80,7 @@ class CallRecord:
     expected_input: int = 0
     limited_by: str | None = None
     admitted: bool = False
+    sent: bool = False
 
     def produced(self, size: int) -> None:
         """The backend generated `size` more bytes of text."""
@@ -101,8 +104,11 @@ class CallRecord:
         self.latency_s = self.clock.monotonic() - self.started
         produced = -(-self.produced_bytes // BYTES_PER_TOKEN)
         if self.usage is None:
-            self.estimated = bool(produced)
-            request = self.expected_input or -(-self.request_bytes // BYTES_PER_TOKEN) if produced else 0
+            # Hanging up is no way to have prompts read for nothing: a backend bills what it was sent.
+            self.estimated = bool(produced) or (self.sent and self.status == ClientGone.status)
+            request = (
+                self.expected_input or -(-self.request_bytes // BYTES_PER_TOKEN) if self.estimated else 0
+            )
             self.usage = Usage(input_tokens=request, output_tokens=produced)
         elif self.status >= 400 and (missing := produced - self.usage.completion_tokens) > 0:
             self.estimated = True
@@ -195,6 +201,8 @@ class UsageLog:
         return not self._running
 
     def _finish(self, record: CallRecord) -> None:
+        if record.status == ClientGone.status:
+            record = copy(record)  # a thread that still works on the call may go on writing into its own
         record.finish()
         for sink in self._sinks:
             try:

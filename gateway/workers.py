@@ -22,26 +22,18 @@ from typing import Any, NoReturn
 import peewee
 from tornado.netutil import bind_sockets
 
-from gateway.check import one_line
 from gateway.clock import Clock, SystemClock
 from gateway.config import Config, ConfigError
 from gateway.db import DatabaseUnusable
 from gateway.limits import fallback  # noqa: F401 - here once for all workers: 15 MB, a third of the start
-from gateway.log import redact
+from gateway.log import one_line, redact
 from gateway.server import SIGNALS, Stop, serve
 from gateway.vault import VaultError
 
 logger = logging.getLogger(__name__)
 
-PAUSES_S = (
-    0.0,
-    0.5,
-    1.0,
-    2.0,
-    5.0,
-    10.0,
-    30.0,
-)  # before a worker is started again, by its short lives in a row
+PAUSES_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Before a worker is started again, by its short lives in a row."""
 SHORT_S = 10.0
 _READY, _STOP, _HURRY = b"\0", b"s", b"h"
 _FAULTS = (ConfigError, DatabaseUnusable, VaultError, peewee.PeeweeException)

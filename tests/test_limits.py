@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import random
 import time
 from pathlib import Path
 from typing import Any
@@ -119,6 +121,32 @@ async def test_an_input_over_the_cap_is_refused_before_any_upstream_work(tmp_pat
     assert code == expected.get(route, "max_input_tokens_exceeded")
     assert (row.error_code, row.limited_by) == ("max_input_tokens_exceeded", "max_input_tokens")
     assert fits.headers["x-ratelimit-remaining-requests"] == "9", "what is over the cap is not counted"
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        ({"messages": 3}, 400),
+        ({"model": "other"}, 403),
+        ({"user": "x" * 9_000}, 400),
+        ({"max_tokens": 9}, 200),
+    ],
+)
+@pytest.mark.gen_test(timeout=20)
+async def test_every_answer_tells_how_the_limits_stand_and_counts_only_what_was_admitted(
+    tmp_path: Path, more: dict[str, Any], status: int
+) -> None:
+    async with running(tmp_path) as gateway:
+        key = await gateway.client(
+            models=["m"],
+            rate_limit={"requests_per_minute": 9, "concurrency": 1, "tokens_per_minute": 5_000},
+            quota={"max_input_tokens": 1_000},
+        )
+        answers = [await call(gateway, key, **more) for _ in range(2)]
+    assert [answer.status for answer in answers] == [status] * 2
+    left = [answer.headers["x-ratelimit-remaining-requests"] for answer in answers]
+    assert left == (["8", "7"] if status == 200 else ["9", "9"])
+    assert all("x-ratelimit-remaining-tokens" in answer.headers for answer in answers)
 
 
 @pytest.mark.gen_test(timeout=20)
@@ -248,6 +276,28 @@ async def test_estimates_are_learned_from_what_is_billed(tmp_path: Path) -> None
     assert b'ai_gateway_input_estimate_ratio_count{backend="openai-compatible"}' in metrics
 
 
+@pytest.mark.gen_test(timeout=20)
+async def test_a_picture_fits_under_an_input_cap_that_its_text_would_not(tmp_path: Path) -> None:
+    picture = base64.b64encode(random.Random(1).randbytes(750_000)).decode()
+    text = "the-quick-brown-fox/" * 50_000
+    async with running(tmp_path) as gateway, FakeUpstream(reply()) as upstream:
+        limits = {"quota": {"max_input_tokens": 2_000}}
+        key = await gateway.client(backend="openai-compatible", base_url=upstream.url, **limits)
+        part = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{picture}"}}
+        shown = await call(gateway, key, messages=[{**HI, "content": [part]}])
+        hidden = await call(gateway, key, messages=[{**HI, "content": f"data:image/png;base64,{text}"}])
+    assert (shown.status, hidden.status) == (200, 400)
+    assert hidden.json["error"]["code"] == "max_input_tokens_exceeded"
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_call_that_no_usage_will_be_told_of_is_refused_to_a_budget(tmp_path: Path) -> None:
+    async with running(tmp_path) as gateway:
+        key = await gateway.client(quota={"max_output_tokens_per_day": 1_000})
+        refused = await call(gateway, key, "responses", background=True)
+    assert (refused.status, refused.json["error"]["param"]) == (400, "background")
+
+
 # --- days, restarts ---
 
 
@@ -316,6 +366,7 @@ async def test_limits_that_are_not_enforced_refuse_nothing_and_tell_what_they_wo
     assert [answer.status for answer in (first, second, long, enforced)] == [200, 200, 200, 429]
     would = [answer.headers.get("x-gateway-would-refuse") for answer in (first, second, long, enforced)]
     assert would == [None, "requests_per_minute", "requests_per_minute", None]
+    assert [answer.headers.get("x-should-retry") for answer in (second, enforced)] == [None, "false"]
     assert [row.limited_by for row in watched] == [None, "requests_per_minute", "requests_per_minute"]
     assert b'ai_gateway_limits_refused_total{enforced="no",rule="requests_per_minute"} 2.0' in metrics
     assert upstream.requests[0].json["max_tokens"] == 100, "nothing is changed for a client that is watched"

@@ -189,7 +189,7 @@ async def test_redis_falls_and_comes_back_and_no_call_fails_or_waits(pair: Pair,
             used += [await caller.chat(gateway, half) for gateway in islice(cycle(gateways), 20)]
             await asyncio.sleep(1.0)
             await come_back(shared, how)
-            back_s = await until(partial(all_say, caller, gateways, "ok"))
+            back_s = await until(partial(all_say, caller, gateways, "redis"))
             await asyncio.sleep(0.3)
         stall = stall_s(made, fell)
         more = await load(islice(cycle(gateways), 40), 8, lambda gateway: caller.chat(gateway, half))
@@ -229,7 +229,7 @@ async def test_calls_under_way_while_redis_is_away_are_settled_to_the_token(pair
         assert [answer.status for answer in await asyncio.gather(*calls)] == [200] * 10
         calls = [await admitted(caller, upstream, gateway, key) for gateway in islice(cycle(gateways), 6)]
         await come_back(shared, how)
-        await until(partial(all_say, caller, gateways, "ok"))
+        await until(partial(all_say, caller, gateways, "redis"))
         calls += [await admitted(caller, upstream, gateway, key) for gateway in islice(cycle(gateways), 6)]
         assert (await caller.chat(gateways[0], key)).status == 429, "12 are under way"
         ends.set()
@@ -381,7 +381,7 @@ async def test_a_restart_while_redis_is_away_goes_on_from_what_is_written_and_co
                 gateway.start()
                 left += [await caller.chat(gateway, key) for _ in range(2)]
                 await come_back(shared, "stopped")
-                await until(partial(all_say, caller, [gateway], "ok"))
+                await until(partial(all_say, caller, [gateway], "redis"))
                 left += [await caller.chat(gateway, key)]
     assert [int(each.headers["x-ratelimit-remaining-requests"]) for each in left] == [*range(19, 10, -1)]
     assert left[-1].headers["x-ratelimit-remaining-tokens"] == str(10_000 - 8 * BILLED - 100)

@@ -111,13 +111,13 @@ class OpenAIResponses(_Responses):
     name = DIALECT
     done = b""
 
-    def asked(self, call: Call) -> Asked:  # noqa: D102 - the protocol says it
-        return asked_of(call.members, LIMITS)
-
     def __init__(self) -> None:
         super().__init__()
         self._writer: ResponsesWriter | None = None
         self._relayed: list[bytes] = []  # the first and the last event
+
+    def asked(self, call: Call) -> Asked:  # noqa: D102 - the protocol says it
+        return asked_of(call.members, LIMITS)
 
     @property
     def keep_alive(self) -> bytes:  # type: ignore[override]  # what is said depends on what has been

@@ -13,13 +13,12 @@ where it began: a day's budget is the UTC day's in which it was admitted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from functools import lru_cache
 from itertools import count
 from secrets import token_hex
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, Self
 
 BUCKETS = 60
 """Sub-windows to a window."""
@@ -52,7 +51,6 @@ class Rule:
     kind: Kind = "window"
     measure: Measure = "requests"
     span: Span = field(init=False, repr=False, compare=False)
-    _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.limit < 1 or self.window_s <= 0 < (self.kind == "window"):
@@ -60,10 +58,6 @@ class Rule:
         if self.kind == "running" and self.measure != "requests":
             raise ValueError(f"only requests run: {self}")
         object.__setattr__(self, "span", (self.measure, self.window_s))
-        object.__setattr__(self, "_hash", hash((self.name, self.limit, self.span, self.kind)))
-
-    def __hash__(self) -> int:
-        return self._hash  # asked for with every request
 
 
 # Tuples, not dataclasses: they are made with every request, and in a third of the time.
@@ -97,8 +91,25 @@ class Plan(NamedTuple):
     holds: bool
 
 
-@lru_cache(maxsize=4096)
-def plan_of(rules: tuple[Rule, ...]) -> Plan:
+class Rules(tuple[Rule, ...]):
+    """Rules that hold together, and their plan. Whoever keeps them saves its making with every request."""
+
+    plan: Plan
+    _hash: int
+
+    def __new__(cls, rules: Iterable[Rule]) -> Self:
+        """What are `Rules` already stay the same."""
+        if isinstance(rules, cls):
+            return rules
+        made = super().__new__(cls, rules)
+        made.plan, made._hash = _plan(made), tuple.__hash__(made)
+        return made
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
+def _plan(rules: Iterable[Rule]) -> Plan:
     """What these rules ask for; rules of one length share a window."""
     windows = tuple(dict.fromkeys(rule.span for rule in rules if rule.kind == "window"))
     tokens = tuple(span for span in windows if span[0] != "requests")
@@ -119,7 +130,7 @@ class Ticket(NamedTuple):
     at_ns: int
     day: int
     cost: Cost
-    rules: tuple[Rule, ...]
+    rules: Rules
 
 
 class WindowState(NamedTuple):
@@ -184,6 +195,9 @@ class Limiter(Protocol):
 
         What is counted already stays, so that saying it twice changes nothing.
         """
+
+    async def check(self) -> None:
+        """Look whether what limits are kept in is there, so that no call is the first to notice."""
 
     async def close(self) -> None:
         """Let go of what the limiter holds, when what was settled is told."""

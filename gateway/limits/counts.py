@@ -17,10 +17,10 @@ from gateway.limits.base import (
     Measure,
     Plan,
     Rule,
+    Rules,
     Span,
     Ticket,
     WindowState,
-    plan_of,
 )
 
 NS = 1_000_000_000
@@ -203,43 +203,41 @@ class Counts:
 
     def states(self, rules: Sequence[Rule], now_ns: int, midnight_ns: int) -> tuple[WindowState, ...]:
         """Every rule as it stands now."""
-        return tuple(self._state(rule, now_ns, midnight_ns) for rule in rules)
-
-    def _state(self, rule: Rule, now_ns: int, midnight_ns: int) -> WindowState:
-        if rule.kind == "window":
-            window = self.windows[rule.span]
-            used, reset_ns = window.used, window.reset_ns()
-        elif rule.kind == "day":
-            used, reset_ns = self.on_day.of(rule.measure), midnight_ns
-        else:
-            used, reset_ns = len(self.held), now_ns + _RUNNING_NS
-        limit = rule.limit
-        reset_s = (reset_ns - now_ns) / 1e9 if used else 0.0
-        return WindowState(rule, used, limit - used if used < limit else 0, reset_s)
+        states = []
+        for rule in rules:
+            kind, limit = rule.kind, rule.limit
+            if kind == "window":
+                window = self.windows[rule.span]
+                used, reset_ns = window.used, window.reset_ns()
+            elif kind == "day":
+                used, reset_ns = self.on_day.of(rule.measure), midnight_ns
+            else:
+                used, reset_ns = len(self.held), now_ns + _RUNNING_NS
+            reset_s = (reset_ns - now_ns) / 1e9 if used else 0.0
+            states.append(WindowState(rule, used, limit - used if used < limit else 0, reset_s))
+        return tuple(states)
 
     def settle(self, ticket: Ticket, billed: Cost) -> bool:
         """Replace what a ticket has reserved by what was billed. False: nothing is held for it."""
         if self.held.pop(ticket.id, None) is None:
             return False
-        for span in plan_of(ticket.rules).tokens:
+        for span in ticket.rules.plan.tokens:
             if (window := self.windows.get(span)) is not None:
                 window.change(ticket.at_ns, billed.of(span[0]) - ticket.cost.of(span[0]))
         if ticket.day and ticket.day == self.day:
-            used = add(self.on_day, _difference(ticket, billed))
-            self.on_day = Cost(used.requests, max(0, used.input_tokens), max(0, used.output_tokens))
-            left = add(self.reserved, _difference(ticket, NOTHING))
-            self.reserved = Cost(0, max(0, left.input_tokens), max(0, left.output_tokens))
+            self.on_day = _replaced(self.on_day, ticket.cost, billed)
+            self.reserved = _replaced(self.reserved, ticket.cost, NOTHING)
         return True
 
     def hold(self, ticket: Ticket) -> None:
         """Note that a call which is counted has something to be settled."""
         self.held[ticket.id] = ticket
         if ticket.day and ticket.day == self.day:
-            self.reserved = add(self.reserved, ticket.cost._replace(requests=0))
+            self.reserved = _replaced(self.reserved, NOTHING, ticket.cost)
 
     def end(self, ticket: Ticket, billed: Cost) -> None:
         """Note the end of a call that is counted elsewhere: the difference that it makes there."""
-        for span in plan_of(ticket.rules).tokens:
+        for span in ticket.rules.plan.tokens:
             window = self.windows.setdefault(span, Window(round(span[1] * NS)))
             window.owe(ticket.at_ns, billed.of(span[0]) - ticket.cost.of(span[0]))
         if ticket.day > self.day:
@@ -255,9 +253,9 @@ class Counts:
         elif day == self.day:
             self.on_day = Cost(*map(max, self.on_day, used))
 
-    def learn(self, rules: Sequence[Rule], admission: Admission) -> None:
+    def learn(self, rules: Rules, admission: Admission) -> None:
         """Take over the state that another limiter tells of."""
-        self.advance(plan_of(tuple(rules)), admission.at_ns, admission.at_ns // DAY_NS)
+        self.advance(rules.plan, admission.at_ns, admission.at_ns // DAY_NS)
         for rule, state in zip(rules, admission.windows, strict=True):
             if rule.kind == "window":
                 self.windows[rule.span].become(state.used)
@@ -289,10 +287,17 @@ def _difference(ticket: Ticket, billed: Cost) -> Cost:
     )
 
 
+def _replaced(used: Cost, reserved: Cost, billed: Cost) -> Cost:
+    """What is used when tokens that were billed stand where others were reserved."""
+    input_tokens = used.input_tokens - reserved.input_tokens + billed.input_tokens
+    output_tokens = used.output_tokens - reserved.output_tokens + billed.output_tokens
+    return Cost(used.requests, max(0, input_tokens), max(0, output_tokens))
+
+
 def _with(used: Cost, measure: Measure, amount: int) -> Cost:
     if measure == "requests":
-        return used._replace(requests=amount)
+        return Cost(amount, used.input_tokens, used.output_tokens)
     if measure == "output_tokens":
-        return used._replace(output_tokens=amount)
+        return Cost(used.requests, used.input_tokens, amount)
     others = used.output_tokens if measure == "tokens" else 0
-    return used._replace(input_tokens=max(0, amount - others))
+    return Cost(used.requests, max(0, amount - others), used.output_tokens)

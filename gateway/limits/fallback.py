@@ -23,9 +23,9 @@ from gateway.limits.base import (
     Cost,
     Limiter,
     Rule,
+    Rules,
     Ticket,
     TicketIds,
-    plan_of,
 )
 from gateway.limits.counts import DAY_NS, Counts
 from gateway.limits.link import Unreachable
@@ -76,13 +76,6 @@ class FallbackLimiter:
     def degraded(self) -> bool:  # noqa: D102
         return self._degraded
 
-    async def start(self) -> None:
-        """Look whether Redis is there, so that no call is the first to notice."""
-        try:
-            await self._redis.ping()
-        except Unreachable as exc:
-            self._go_alone(exc)
-
     # --- the protocol
 
     async def admit(  # noqa: D102
@@ -90,8 +83,8 @@ class FallbackLimiter:
     ) -> Admission:
         if not rules:
             return FREE
-        rules = tuple(rules)
-        ticket_id = self._ids.next() if plan_of(rules).holds else ""
+        rules = Rules(rules)
+        ticket_id = self._ids.next() if rules.plan.holds else ""
         if not self._degraded:
             try:
                 told = await self._redis.judge(key, rules, cost, enforce=enforce, ticket_id=ticket_id)
@@ -109,8 +102,8 @@ class FallbackLimiter:
             self._ghosts.discard(ticket_id)
         return admission
 
-    def _note(self, key: str, rules: tuple[Rule, ...], cost: Cost, admission: Admission) -> None:
-        new, plan = self._new.setdefault(key, Counts()), plan_of(rules)
+    def _note(self, key: str, rules: Rules, cost: Cost, admission: Admission) -> None:
+        new, plan = self._new.setdefault(key, Counts()), rules.plan
         new.advance(plan, admission.at_ns, admission.at_ns // DAY_NS)
         new.count(plan, cost)
         if admission.ticket is not None:
@@ -147,6 +140,13 @@ class FallbackLimiter:
                 return
         self._seeds = {day: {**self._seeds.get(day, {}), **used}}  # of older days, nobody asks
 
+    async def check(self) -> None:  # noqa: D102
+        if not self._degraded:
+            try:
+                await self._redis.check()
+            except Unreachable as exc:
+                self._go_alone(exc)
+
     async def close(self) -> None:  # noqa: D102
         await self._tasks.close()
         await self._redis.close()
@@ -169,7 +169,7 @@ class FallbackLimiter:
             await self._redis.hang_up()
             await asyncio.sleep(self._probe_s)
             try:
-                await self._redis.ping()
+                await self._redis.check()
                 await self._tell_all()
                 while seeds := self._seeds:
                     for day, used in seeds.items():
@@ -177,6 +177,9 @@ class FallbackLimiter:
                     if self._seeds is seeds:
                         self._seeds = {}
             except Unreachable:
+                continue
+            except Exception:  # whatever it is, trying on is all that ends this state
+                logger.exception("cannot come back to Redis")
                 continue
             break
         # What came in meanwhile is on its way before any admission that Redis is asked for from here on.

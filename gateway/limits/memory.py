@@ -16,10 +16,10 @@ from gateway.limits.base import (
     Limiter,
     Plan,
     Rule,
+    Rules,
     Ticket,
     TicketIds,
     day_number,
-    plan_of,
 )
 from gateway.limits.counts import DAY_NS, NS, Counts
 
@@ -48,8 +48,8 @@ class MemoryLimiter:
         """`admit`, at once; with the id that a ticket shall have."""
         if not rules:
             return FREE
-        rules = tuple(rules)
-        plan = plan_of(rules)
+        rules = Rules(rules)
+        plan = rules.plan
         now_ns, today, midnight_ns = self._now(plan)
         counts = self._counts(key, now_ns)
         counts.advance(plan, now_ns, today)
@@ -104,6 +104,9 @@ class MemoryLimiter:
             counts.used_at_ns = now_ns
             counts.seed(day_number(day), cost)
 
+    async def check(self) -> None:  # noqa: D102
+        return
+
     async def close(self) -> None:  # noqa: D102
         self._keys.clear()
 
@@ -117,7 +120,7 @@ class MemoryLimiter:
         """The time that counts."""
         return round(self._clock.monotonic() * NS) + (self._ahead_ns or 0)
 
-    def learn(self, key: str, rules: Sequence[Rule], admission: Admission) -> None:
+    def learn(self, key: str, rules: Rules, admission: Admission) -> None:
         """Take over what another limiter tells, and its time."""
         self.set_time(admission.at_ns)
         self._counts(key, admission.at_ns).learn(rules, admission)

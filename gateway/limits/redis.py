@@ -24,6 +24,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import (
     AskError,
     ClusterDownError,
+    MovedError,
     NoScriptError,
     RedisClusterException,
     RedisError,
@@ -43,12 +44,12 @@ from gateway.limits.base import (
     Limiter,
     Measure,
     Rule,
+    Rules,
     Span,
     Ticket,
     TicketIds,
     WindowState,
     day_number,
-    plan_of,
 )
 from gateway.limits.counts import DAY_NS, Counts
 from gateway.limits.link import Keys, Link, Question, packed
@@ -66,6 +67,9 @@ AT_ONCE = 100  # keys that are told of in one go
 ELSEWHERE = AskError, TryAgainError, ClusterDownError, NoScriptError  # MOVED is an ASK to redis-py
 
 _LETTER: Mapping[Measure, str] = {"requests": "r", "input_tokens": "i", "output_tokens": "o", "tokens": "t"}
+
+FAULTS = RedisError, RedisClusterException, OSError, TimeoutError
+"""What it means that Redis is away; a cluster without a node to ask raises no `RedisError`."""
 
 Client = Redis | RedisCluster
 
@@ -114,6 +118,8 @@ class RedisLimiter:
     ) -> None:
         """`clock`: for tests, in place of the server's."""
         self.client = client
+        self._cluster = client if isinstance(client, RedisCluster) else None
+        self._pool = client.connection_pool if isinstance(client, Redis) else None
         self._clock = clock
         self._timeout_s = timeout_s
         self._lease_s = lease_s
@@ -147,8 +153,8 @@ class RedisLimiter:
         """`admit`, with the id that a ticket shall have."""
         if not rules:
             return FREE
-        rules = tuple(rules)
-        plan = plan_of(rules)
+        rules = Rules(rules)
+        plan = rules.plan
         id_ = (ticket_id or self._ids.next()) if plan.holds else "-"
         words = (
             f"admit {self._now()} {enforce:d} {id_} {self._lease_us} "
@@ -162,7 +168,13 @@ class RedisLimiter:
             if (ticket := admission(told).ticket) is not None:
                 self.tell(ticket, NOTHING).add_done_callback(_let_be)
 
-        answer = admission(await self._call(self._keys(key, plan.windows), words, give_back))
+        asked = self._call(self._keys(key, plan.windows), words, give_back)
+        try:
+            answer = admission(await asked)
+        except asyncio.CancelledError:
+            if not asked.cancelled() and asked.exception() is None:  # it came in this very turn of the loop
+                give_back(asked.result())
+            raise
         if answer.ticket is not None:
             self.hold(answer.ticket)
         return answer
@@ -195,15 +207,15 @@ class RedisLimiter:
 
     def tell(self, ticket: Ticket, billed: Cost, *, sure: bool = True) -> asyncio.Future[bytes]:
         """Settle, and say when it is done. Unless `sure`, it may have been done already."""
-        spans = plan_of(ticket.rules).tokens
-        words = [
-            f"settle {self._now()} {_member(ticket)} {sure:d} {billed.input_tokens} {billed.output_tokens}"
-        ]
-        words.append(str(len(spans)))
+        spans = ticket.rules.plan.tokens
+        words = (
+            f"settle {self._now()} {_member(ticket)} {sure:d} "
+            f"{billed.input_tokens} {billed.output_tokens} {len(spans)}"
+        )
         for measure, window_s in spans:
             difference = billed.of(measure) - ticket.cost.of(measure)
-            words.append(f"{_us(window_s)} {ticket.at_ns // 1_000} {difference}")
-        return self._call(self._keys(ticket.key, spans), " ".join(words))
+            words += f" {_us(window_s)} {ticket.at_ns // 1_000} {difference}"
+        return self._call(self._keys(ticket.key, spans), words)
 
     def hold(self, ticket: Ticket) -> None:
         """Renew what a ticket holds until it is settled."""
@@ -239,12 +251,12 @@ class RedisLimiter:
                 words.append(f"{part} {told} {max(0, parts.get(part, 0) - told - more.get(part, 0))}")
         return self._call(_keys(self._sha, key, spans, id_), " ".join(words))
 
-    async def ping(self) -> None:
+    async def check(self) -> None:
         """Whether Redis does what it is asked for. Raises `Unreachable`."""
         try:
             async with asyncio.timeout(NODES * self._timeout_s):
                 await self.client.initialize()  # a cluster's slots; the first nodes asked may be dead
-        except (RedisError, OSError, TimeoutError) as exc:
+        except FAULTS as exc:
             raise Unreachable(exc, sent=False) from None
         await self._call(self._keys("-"), "ping -")
 
@@ -253,10 +265,10 @@ class RedisLimiter:
         self._away = True
         for link in self._links.values():
             link.cut("Redis was away")
-        if isinstance(self.client, RedisCluster):
+        if self._cluster is not None:
             self.forgot = True  # which of its nodes did is not known before all of them are asked
-            with suppress(RedisError, OSError):
-                await self.client.aclose()
+            with suppress(*FAULTS):
+                await self._cluster.aclose()
 
     def go_on(self) -> None:
         """Every server knows again what it should: watch that it stays the same, and renew leases."""
@@ -308,15 +320,12 @@ class RedisLimiter:
 
     def _link(self, key: str) -> Link:
         """The way to the server that has a key."""
-        if isinstance(self.client, RedisCluster):
-            node: Any = self.client.get_node_from_key(key)
-            name, kind, options = node.name, node.connection_class, node.connection_kwargs
-        else:
-            pool = self.client.connection_pool
-            name, kind, options = "", pool.connection_class, pool.connection_kwargs
+        server: Any = self._pool if self._cluster is None else self._cluster.get_node_from_key(key)
+        name = "" if self._cluster is None else server.name
         link = self._links.get(name)
         if link is None or link.dead:
-            meet = partial(self._meet, name, partial(kind, **options))
+            made = partial(server.connection_class, **server.connection_kwargs)
+            meet = partial(self._meet, name, made)
             link = Link(meet, self._tasks, timeout_s=self._timeout_s, refused=self._refused)
             self._links[name] = link
         return link
@@ -335,9 +344,11 @@ class RedisLimiter:
                 told = await self.client.execute_command(
                     "EVAL", self._script, len(keys), *keys, question.words
                 )
-        except (RedisError, OSError, TimeoutError) as exc:
+        except FAULTS as exc:
             if not answer.done():
-                answer.set_exception(Unreachable(exc))
+                lost = isinstance(exc, MovedError) and isinstance(self.client, Redis)
+                why = "it is one node of a Redis Cluster: set redis.cluster" if lost else exc
+                answer.set_exception(Unreachable(why))
         else:
             if not answer.done():
                 answer.set_result(told)
@@ -370,9 +381,9 @@ def _keys(sha: str, key: str, windows: Sequence[Span] = (), mark: str = "") -> K
 
 
 @lru_cache(maxsize=4096)
-def _words(rules: tuple[Rule, ...]) -> str:
+def _words(rules: Rules) -> str:
     """What the script is told of a set of rules, whatever the call."""
-    plan = plan_of(rules)
+    plan = rules.plan
     words = [f"{plan.daily or plan.holds:d} {plan.daily:d} {len(plan.windows)}"]
     words += [f"{_LETTER[measure]} {_us(window_s)}" for measure, window_s in plan.windows]
     words.append(str(len(rules)))
@@ -402,23 +413,21 @@ def _member(ticket: Ticket) -> str:
     return f"{ticket.id}:{ticket.day}:{ticket.cost.input_tokens}:{ticket.cost.output_tokens}"
 
 
-def _admission(
-    key: str, id_: str, cost: Cost, rules: tuple[Rule, ...], enforce: bool, told: bytes
-) -> Admission:
+def _admission(key: str, id_: str, cost: Cost, rules: Rules, enforce: bool, told: bytes) -> Admission:
     """What the script's answer says to what was asked for; without an `id_`, nothing is held."""
     refused, wait_us, now_us, input_tokens, output_tokens, *states = map(int, told.split())
     at_ns = now_us * 1_000
-    windows = tuple(
+    windows = [
         WindowState(rule, used, rule.limit - used if used < rule.limit else 0, reset_us / 1e6)
         for rule, used, reset_us in zip(rules, states[::2], states[1::2], strict=True)
-    )
+    ]
     allowed = not refused or not enforce
     ticket = None
     if allowed and id_ != "-":
-        day = at_ns // DAY_NS if plan_of(rules).daily else 0
+        day = at_ns // DAY_NS if rules.plan.daily else 0
         ticket = Ticket(key, id_, at_ns, day, cost, rules)
     refused_by, held = rules[refused - 1] if refused else None, Cost(0, input_tokens, output_tokens)
-    return Admission(allowed, windows, wait_us / 1e6, refused_by, ticket, at_ns, held)
+    return Admission(allowed, tuple(windows), wait_us / 1e6, refused_by, ticket, at_ns, held)
 
 
 def _let_be(done: asyncio.Future[bytes]) -> None:

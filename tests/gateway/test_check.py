@@ -10,6 +10,7 @@ from gateway.check import check, open_migrated
 from gateway.config import load
 from gateway.db import DatabaseUnusable
 from gateway.first_launch import first_launch
+from tests.gateway.limits.servers import server
 
 CONFIG = Path("config.yaml")
 
@@ -57,6 +58,17 @@ def test_a_redis_is_asked_where_one_is_named(redis_url: str) -> None:
 def test_a_redis_that_cannot_be_used_is_a_fault_without_its_password(url: str, line: str) -> None:
     first_launch(CONFIG, {})
     assert lines(AI_GATEWAY_REDIS_URL=url)[2] == line
+
+
+def test_a_redis_that_does_not_take_the_password_is_a_fault_without_it(tmp_path: Path) -> None:
+    first_launch(CONFIG, {})
+    with server(tmp_path, "--requirepass", "right") as shared:
+        right, wrong = (
+            lines(AI_GATEWAY_REDIS_URL=f"{shared.url}?password={it}") for it in ("right", "hunter2")
+        )
+    assert right[2] == f"ok: redis: {shared.socket}"
+    assert wrong[2].startswith(f"fault: redis: cannot use the Redis at {shared.socket}: ")
+    assert "password" in wrong[2] and "hunter2" not in wrong[2]
 
 
 def test_what_is_missing_is_said_and_not_made() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import peewee
 import pytest
+from playhouse.migrations import Runner
 from playhouse.schema_diff import diff_models
 
 from gateway.db import MIGRATIONS, Database, DatabaseTooNew, DatabaseUnusable, read_setting, write_setting
@@ -32,6 +33,33 @@ def test_migrating_a_new_database_names_what_was_applied_and_again_nothing(place
         assert db.migrate() == []
     with Database.open(**place) as db:
         assert db.migrate() == []
+
+
+def test_what_a_migration_adds_is_filled_in_where_the_version_before_goes_on_writing(
+    place: dict[str, Any],
+) -> None:
+    with Database.open(**place) as db:
+        db.write_sync(first_migration)
+        before = db.read_sync(columns)
+        db.migrate()
+        after = db.read_sync(columns)
+    tables = {table for table, _ in before}
+    added = {name: each for name, each in after.items() if name not in before and name[0] in tables}
+    assert ("daily_usage", "refused") in added
+    assert [name for name, each in added.items() if not each.null and each.default is None] == []
+
+
+def first_migration() -> None:
+    """For `Database.write`."""
+    Runner(current.obj, str(MIGRATIONS)).up(FIRST)
+
+
+def columns() -> dict[tuple[str, str], Any]:
+    """For `Database.read`: what the database says of each column."""
+    found = current.obj
+    return {
+        (table, column.name): column for table in found.get_tables() for column in found.get_columns(table)
+    }
 
 
 def test_the_migrations_make_the_tables_that_the_models_describe(database: Database) -> None:

@@ -21,6 +21,20 @@ def test_once_shows_an_answer_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_set_for_the_gateway_in_use_does_not_reach_its_redis(tmp_path: Path) -> None:
+    environ = {"AI_GATEWAY_SERVER_WORKERS": "4", "AI_GATEWAY_REDIS_URL": f"unix://{tmp_path}/none.sock"}
+    ended = subprocess.run(
+        [*COMMAND, "--once"],
+        cwd=tmp_path,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")  # it would say that it is away
+
+
 def test_it_keeps_serving_and_its_curl_line_works(tmp_path: Path) -> None:
     with subprocess.Popen(
         [*COMMAND, "--port", "0"], cwd=tmp_path, stdout=subprocess.PIPE, text=True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import random
+import textwrap
 
 import pytest
 from hypothesis import given
@@ -66,6 +67,14 @@ def test_what_the_server_keeps_of_a_conversation_is_not_held_for_short_tokens() 
     assert estimate(estimates, 4_000) == 1_000
 
 
+def test_the_padding_of_one_client_does_not_make_anothers_text_short() -> None:
+    estimates = Estimates()
+    for _ in range(100):
+        estimates.learn("openai", "m", Weight(5_000_000), 10, 10)
+        estimates.learn("openai", "m", Weight(5_000_000), 10_000, 10)
+    assert estimate(estimates, 4_000) >= 500
+
+
 def test_answers_without_a_limit_are_expected_to_be_as_long_as_the_longest_of_late() -> None:
     estimates = Estimates()
     estimates.learn("openai", "m", Weight(400), 100, 20_000)
@@ -94,15 +103,23 @@ def test_models_called_longest_ago_are_forgotten() -> None:
             "type": "file",
             "file": {"filename": "a.pdf", "file_data": f"data:application/pdf;base64,{PICTURE}"},
         },
+        {"type": "input_image", "image_url": f"data:image/png;base64,{PICTURE}"},
+        {"type": "input_file", "file_data": f"data:application/pdf;base64,{PICTURE}"},
+        {"type": "image_generation_call", "result": PICTURE},
+        {"type": "computer_call_output", "output": {"image_url": f"data:image/png;base64,{PICTURE}"}},
+        {"type": "tool_result", "content": [{"source": {"media_type": "image/png", "data": PICTURE}}]},
+        {"functionResponse": {"parts": [{"inline_data": {"mime_type": "image/png", "data": PICTURE}}]}},
+        {"image_url": {"url": "data:image/png;base64," + "\n".join(textwrap.wrap(PICTURE, 76))}},
     ],
 )
 def test_pictures_do_not_weigh_by_their_bytes(part: object) -> None:
     body = json.dumps(
         {"messages": [{"role": "user", "content": [{"type": "text", "text": "x" * 400}, part]}]}
     )
-    weight = weigh(body.encode())
-    assert weight.blob_tokens == BLOB_TOKENS
-    assert 400 < weight.text_bytes < 700
+    for spelled in (body, body.replace("/", "\\/")):  # as PHP writes it
+        weight = weigh(spelled.encode())
+        assert weight.blob_tokens == BLOB_TOKENS
+        assert 400 < weight.text_bytes < 700
 
 
 @pytest.mark.parametrize(
@@ -120,6 +137,41 @@ def test_text_weighs_by_its_bytes_whatever_it_looks_like(text: str) -> None:
         {"messages": [{"role": "user", "content": text}], "data": {"data": text[:100]}}
     ).encode()
     assert weigh(body) == Weight(len(body), 0)
+
+
+DASHED = "the-quick-brown-fox/" * 1_000
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "user", "content": ";base64," + DASHED},
+        {"role": "user", "content": "data:image/png;base64," + DASHED},
+        {"role": "user", "content": [{"type": "text", "text": "data:image/png;base64," + DASHED}]},
+        {"role": "user", "content": [{"type": "document", "source": {"type": "text", "data": DASHED}}]},
+        {"role": "user", "content": [{"source": {"media_type": "text/plain", "data": DASHED}}]},
+        {"role": "user", "parts": [{"inlineData": {"mimeType": "text/csv", "data": PICTURE}}]},
+        {"role": "user", "content": [{"file": {"file_data": "data:text/plain;base64," + PICTURE}}]},
+        {"role": "user", "content": [{"image_url": {"url": "data:image/png," + DASHED}}]},
+        {"role": "assistant", "content": [{"type": "tool_use", "input": {"data": DASHED}}]},
+        {"role": "model", "parts": [{"functionCall": {"args": {"inlineData": {"data": DASHED}}}}]},
+        {"role": "user", "parts": [{"functionResponse": {"response": {"data": DASHED}}}]},
+    ],
+)
+def test_text_does_not_hide_as_a_picture(message: dict[str, object]) -> None:
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"data": DASHED}}}]
+    for body in ({"messages": [message]}, {"messages": [message], "tools": tools}):
+        sent = json.dumps(body).encode()
+        assert weigh(sent) == Weight(len(sent), 0)
+
+
+def test_a_body_that_cannot_be_read_is_text() -> None:
+    for body in (
+        b'{"data":' + b"[" * 20_000,
+        b'"data"' + b"x" * 5_000,
+        b'["data",1e9999' + b" " * 3_000 + b"]",
+    ):
+        assert weigh(body) == Weight(len(body), 0)
 
 
 @given(

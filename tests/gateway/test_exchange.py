@@ -150,7 +150,7 @@ USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
         (answer_json({**WHOLE, "usage": USAGE}), [7, 5]),
         (answer_json({"error": {"message": "busy", "type": "server_error"}}, 503), [0, 0]),
         (answer_bytes(b"no JSON"), [0, 0]),
-        ([HANG], [0, 0]),
+        ([HANG], [len(json.dumps(HELLO)) // 4, 0]),
     ],
 )
 @pytest.mark.gen_test(timeout=20)

@@ -16,6 +16,7 @@ from gateway import policy
 from gateway.client import Client, Quota
 from gateway.dialects.base import Call
 from gateway.dialects.openai_chat import OPENAI_CHAT
+from gateway.dialects.openai_responses import OpenAIResponses
 from gateway.errors import BadRequest, GatewayError, ModelNotAllowed
 from gateway.jsonio import dumps
 
@@ -37,6 +38,56 @@ def body(call: Call) -> Any:
 def test_without_settings_a_call_stays_as_it_is() -> None:
     call = applied(CLIENT, model="gpt-4o", temperature=0.5)
     assert body(call) == {"model": "gpt-4o", "messages": [USER], "temperature": 0.5}
+
+
+BUDGETED = replace(CLIENT, quota=Quota(max_output_tokens_per_day=1_000))
+WATCHED = replace(BUDGETED, enforce_limits=False)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"max_tokens": 1, "Max_Tokens": 9_000},
+        {"max_tokens": 1, "extra_body": {"max_tokens": 9_000}},
+        {"N": 50},
+        {"extra_body": {"n": 50}},
+    ],
+)
+def test_no_second_name_asks_for_more_than_a_budget_is_told(members: dict[str, Any]) -> None:
+    with pytest.raises(BadRequest):
+        applied(BUDGETED, model="m", **members)
+    assert applied(WATCHED, model="m", **members).model == "m"
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({"max_tokens": 5, "n_predict": 9_000}, 9_000),
+        ({"max_tokens": 5, "max_new_tokens": "9000"}, 9_000),
+        ({"max_tokens": 9_000, "n_predict": 5}, 9_000),
+        ({"n_predict": 5}, None),
+        ({"max_tokens": 5}, 5),
+    ],
+)
+def test_the_largest_limit_that_any_server_heeds_is_what_may_be_billed(
+    members: dict[str, Any], expected: int | None
+) -> None:
+    assert policy.asked(OPENAI_CHAT, applied(BUDGETED, model="m", **members)).output_tokens == expected
+
+
+@pytest.mark.parametrize("background", [True, 1, "true"])
+def test_what_answers_in_the_background_is_refused_where_tokens_are_counted(background: Any) -> None:
+    def ask(client: Client, **members: Any) -> None:
+        responses = OpenAIResponses()
+        policy.apply(client, responses, responses.open(dumps({"model": "m", "input": "Hello", **members})))
+
+    with pytest.raises(BadRequest, match="limits on tokens") as caught:
+        ask(BUDGETED, background=background)
+    assert caught.value.param == "background"
+    ask(BUDGETED, background=False)
+    ask(BUDGETED, background=None)
+    ask(WATCHED, background=background)
+    ask(replace(CLIENT, quota=Quota(max_requests_per_day=5)), background=background)
 
 
 @pytest.mark.parametrize("members", [{}, {"model": None}, {"model": ""}])

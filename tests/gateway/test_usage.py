@@ -241,6 +241,25 @@ def test_usage_is_estimated_where_it_was_not_reported(
     assert (row["input_tokens"], row["output_tokens"], row["estimated"]) == expected
 
 
+@pytest.mark.parametrize(
+    ("sent", "error", "expected"),
+    [
+        (True, HANG_UP, (70, 0, True)),
+        (False, HANG_UP, (0, 0, False)),
+        (True, UpstreamError("no"), (0, 0, False)),
+    ],
+)
+def test_who_hangs_up_on_a_backend_has_used_what_it_was_sent(
+    sqlite: Database, clock: ManualClock, sent: bool, error: BaseException, expected: tuple[int, int, bool]
+) -> None:
+    def fill(record: CallRecord) -> None:
+        record.sent, record.expected_input = sent, 70
+        raise error
+
+    row = one_row(sqlite, clock, fill)
+    assert (row["input_tokens"], row["output_tokens"], row["estimated"]) == expected
+
+
 @pytest.mark.parametrize("text", ["a\0b", "\ud800", "x" * 10_000, "😀" * 1_000, "'; DROP TABLE requests; --"])
 def test_foreign_text_and_absurd_counts_never_stop_the_log(
     database: Database, clock: ManualClock, text: str
@@ -466,6 +485,22 @@ def test_every_sink_sees_the_finished_record_whatever_another_does(
     asyncio.run(main())
     assert "a sink of the request log failed" in caplog.text
     assert len(rows_of(sqlite)) == 1
+
+
+def test_what_a_thread_writes_after_the_end_changes_no_row(sqlite: Database, clock: ManualClock) -> None:
+    seen: list[Usage | None] = []
+
+    async def main() -> None:
+        log = UsageLog(sqlite, clock, TaskGroup(), [lambda record: seen.append(record.usage)])
+        with suppress(asyncio.CancelledError), log.call(CLIENT, "req_1", "openai-chat") as record:
+            raise asyncio.CancelledError
+        record.usage, record.status = Usage(1_000, output_tokens=1_000), 200
+        await log.close()
+
+    asyncio.run(main())
+    (row,) = rows_of(sqlite)
+    assert (row["status"], row["input_tokens"], row["output_tokens"]) == (499, 0, 0)
+    assert seen == [Usage()], "what is settled is what is written"
 
 
 def test_the_backends_own_key_is_concealed_in_the_error_and_in_its_row(

@@ -65,6 +65,13 @@ def await_line(process: subprocess.Popen[str], pattern: str) -> re.Match[str]:
     pytest.fail(f"the log ended without {pattern}")
 
 
+def await_end(pid: int) -> None:
+    deadline = time.monotonic() + 10
+    while living([pid]):
+        assert time.monotonic() < deadline, f"process {pid} lives"
+        time.sleep(0.05)
+
+
 def test_both_workers_answer_on_one_port(tmp_path: Path, redis_url: str) -> None:
     with two_workers(tmp_path, redis_url) as (parent, port, (one, _)):
         if sys.platform == "linux":
@@ -133,14 +140,23 @@ def call_under_way(
                 yield parent, upstream, asking
 
 
-def test_a_signal_to_every_process_as_systemd_sends_it_is_one_stop(tmp_path: Path, redis_url: str) -> None:
+@pytest.mark.parametrize("first", ["parent", "workers"])
+def test_a_signal_to_every_process_as_systemd_sends_it_is_one_stop(
+    tmp_path: Path, redis_url: str, first: str
+) -> None:
     message = {"message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}
     body = json.dumps({"id": "c", "choices": [message]})
     whole = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}"
     with call_under_way(tmp_path, redis_url) as (parent, upstream, asking):
-        for pid in (*children(parent.pid), parent.pid):
+        groups = [[parent.pid], children(parent.pid)]
+        if first == "workers":
+            groups.reverse()
+        for pid in groups[0]:
             os.kill(pid, signal.SIGTERM)
         await_line(parent, "for 1 open requests")
+        for pid in groups[1]:
+            with contextlib.suppress(ProcessLookupError):  # the idle worker has stopped already
+                os.kill(pid, signal.SIGTERM)
         time.sleep(0.1)  # for what should not come
         upstream.sendall(whole.encode())
         answer = asking.result(10)
@@ -159,13 +175,12 @@ def test_a_second_sigterm_ends_the_calls_under_way(tmp_path: Path, redis_url: st
 
 
 def test_a_parent_that_is_killed_leaves_no_process(tmp_path: Path, redis_url: str) -> None:
-    with two_workers(tmp_path, redis_url) as (parent, _, pids):
+    with two_workers(tmp_path, redis_url) as (parent, _, (early, late)):
+        os.kill(late, signal.SIGSTOP)  # which must not hold anything of the other's that tells of the end
         parent.kill()
-        for _ in range(100):
-            if not living(pids):
-                break
-            time.sleep(0.05)
-        assert not living(pids)
+        await_end(early)
+        os.kill(late, signal.SIGCONT)
+        await_end(late)
 
 
 def test_a_port_that_other_workers_share_is_taken(tmp_path: Path, redis_url: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway import __version__
+from tests.gateway.limits.servers import Server
 from tests.running import running
 
 
@@ -48,11 +49,24 @@ async def test_away_from_its_redis_it_serves_and_says_so(tmp_path: Path, redis_u
         hello = {"model": "echo", "messages": [{"role": "user", "content": "Hi"}]}
         said = [await gateway.chat(key, hello) for _ in range(2)]
     assert [(answer.status, answer.json["limiter"]) for answer in (alone, there, away)] == [
-        (200, "ok"),
-        (200, "ok"),
+        (200, "memory"),
+        (200, "redis"),
         (200, "degraded"),
     ]
     assert [answer.status for answer in said] == [200, 429]
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_without_any_call_it_notices_that_its_redis_is_away(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    await server.start_beside()
+    async with running(tmp_path, redis__url=server.url) as gateway:
+        there = await gateway.fetch("GET", "/health/ready")
+        server.kill()
+        away = await gateway.fetch("GET", "/health/ready")
+        metrics = gateway.services.metrics.render()[0]
+    assert (there.json["limiter"], away.json["limiter"], away.status) == ("redis", "degraded", 200)
+    assert b"\nai_gateway_limiter_degraded 1.0\n" in metrics
 
 
 def _lose_settings() -> None:

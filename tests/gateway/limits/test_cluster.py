@@ -34,7 +34,7 @@ def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[int]]:
 async def limited(ports: list[int]) -> AsyncIterator[FallbackLimiter]:
     client = connect(Secret(f"redis+cluster://127.0.0.1:{ports[0]}"), timeout_s=5)
     limiter = FallbackLimiter(RedisLimiter(client, timeout_s=5), SystemClock())
-    await limiter.start()
+    await limiter.check()
     assert not limiter.degraded
     try:
         yield limiter
@@ -68,6 +68,20 @@ async def test_limits_hold_across_processes_and_nodes(ports: list[int]) -> None:
         with redis.Redis(port=port) as node:
             sizes.append(node.dbsize())
     assert all(sizes)
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_cluster_of_which_no_node_is_there_is_away(caplog: pytest.LogCaptureFixture) -> None:
+    client = connect(Secret("redis+cluster://127.0.0.1:1"), timeout_s=0.1)
+    limiter = FallbackLimiter(RedisLimiter(client, timeout_s=0.1), SystemClock(), probe_s=0.01)
+    await limiter.check()
+    assert limiter.degraded
+    answers = [await limiter.admit("a", RULES[:1]) for _ in range(6)]
+    await asyncio.sleep(0.2)  # some probes later
+    assert limiter.degraded
+    await limiter.close()
+    assert [record.levelname for record in caplog.records] == ["WARNING"], "it goes on trying, without a word"
+    assert [answer.allowed for answer in answers] == [True] * 5 + [False]
 
 
 @pytest.mark.gen_test(timeout=60)

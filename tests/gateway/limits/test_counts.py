@@ -5,13 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.limits.base import BUCKETS, Admission, Cost, Rule, Ticket, WindowState
+from gateway.limits.base import BUCKETS, Admission, Cost, Rule, Rules, Ticket, WindowState
 from gateway.limits.counts import NS, Counts, Window
 
 MINUTE_NS = 60 * NS
 TPM = Rule("tokens_per_minute", 100, 60.0, "window", "tokens")
 DAY = Rule("day", 100, 86_400.0, "day", "tokens")
-TICKET = Ticket("a", "1", 5 * NS, 7, Cost(1, 20, 30), (TPM, DAY))
+TICKET = Ticket("a", "1", 5 * NS, 7, Cost(1, 20, 30), Rules((TPM, DAY)))
 
 AMOUNTS = st.lists(st.tuples(st.integers(0, 10 * NS), st.integers(0, 9)), max_size=30)
 
@@ -59,5 +59,5 @@ def test_only_the_day_of_a_ticket_holds_its_tokens() -> None:
 
 def test_tokens_of_both_kinds_that_others_used_are_known_by_their_sum() -> None:
     counts = Counts()
-    counts.learn([DAY], Admission(True, (WindowState(DAY, 70, 30, 1.0),), at_ns=NS))
+    counts.learn(Rules([DAY]), Admission(True, (WindowState(DAY, 70, 30, 1.0),), at_ns=NS))
     assert counts.on_day.of("tokens") == 70

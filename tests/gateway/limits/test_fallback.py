@@ -45,7 +45,7 @@ async def limited(
 ) -> AsyncIterator[FallbackLimiter]:
     inner = RedisLimiter(connect(Secret(redis.url)), lease_s=lease_s)
     limiter = FallbackLimiter(inner, SystemClock(), probe_s=0.02, on_change=told)
-    await limiter.start()
+    await limiter.check()
     try:
         yield limiter
     finally:
@@ -102,7 +102,7 @@ class TestFallbackLimiterWithoutRedis(CallsContract):
     async def open(self, clock: Clock) -> AsyncIterator[Limiter]:
         inner = RedisLimiter(connect(Secret("unix:///nowhere/redis.sock")))
         limiter = FallbackLimiter(inner, clock, probe_s=1_000)
-        await limiter.start()
+        await limiter.check()
         try:
             yield limiter
             assert limiter.degraded
@@ -365,7 +365,7 @@ async def test_a_wrong_password_is_a_redis_that_is_away(tmp_path: Path) -> None:
     with server(tmp_path, "--requirepass", "right") as redis:
         inner = RedisLimiter(connect(Secret(f"unix://:wrong@{redis.socket}")))
         limiter = FallbackLimiter(inner, SystemClock(), probe_s=0.02)
-        await limiter.start()
+        await limiter.check()
         assert limiter.degraded and (await limiter.admit("a", [MINUTE])).allowed
         await limiter.close()
 

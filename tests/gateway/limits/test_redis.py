@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakeredis import FakeAsyncRedis
@@ -123,7 +124,7 @@ async def test_everything_of_a_client_lies_together_is_small_and_goes_away(redis
             answer = await limiter.admit("7", rules, Cost(1, 0))
             if answer.ticket is not None:
                 limiter.release(answer.ticket)
-        await limiter.ping()
+        await limiter.check()
         names = await keys(limiter)
         sizes = [await limiter.client.hlen(key) for key in names]
         lives_s = [await limiter.client.ttl(key) for key in names]
@@ -189,6 +190,27 @@ async def test_whoever_hangs_up_while_being_admitted_holds_nothing(redis_url: st
             while (await limiter.admit("a", [INPUT, AT_ONCE], Cost(1, 1))).windows[0].used > 2:
                 await asyncio.sleep(0.01)
         assert not limiter._held or len(limiter._held) == 1
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_whoever_hangs_up_in_the_moment_of_the_answer_holds_nothing(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with limited(redis_url) as limiter:
+        call = limiter._call
+        asked = asyncio.ensure_future(limiter.admit("a", [INPUT, AT_ONCE], Cost(1, 100)))
+
+        def answered(*question: Any) -> asyncio.Future[bytes]:
+            answer = call(*question)
+            answer.add_done_callback(lambda _: asked.cancel())
+            return answer
+
+        monkeypatch.setattr(limiter, "_call", answered)
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        monkeypatch.undo()
+        after = await limiter.admit("a", [INPUT, AT_ONCE], Cost(1, 1))
+    assert [state.used for state in after.windows] == [1, 1]
 
 
 @pytest.mark.gen_test(timeout=20)
