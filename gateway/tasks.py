@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 logger = logging.getLogger(__name__)
+
+AGAIN_S = 2.0
 
 
 class TaskGroup:
@@ -29,8 +32,10 @@ class TaskGroup:
             logger.error("task %s failed", task.get_name(), exc_info=error)
 
     async def close(self) -> None:
-        """Cancel what still runs and wait for it."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel what still runs and wait for it; again, where a library swallowed that, as redis-py may."""
+        while tasks := list(self._tasks):
+            for task in tasks:
+                task.cancel()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(AGAIN_S):
+                    await asyncio.gather(*tasks, return_exceptions=True)

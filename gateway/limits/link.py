@@ -115,6 +115,8 @@ class Link:
         connection = None
         try:
             connection = await self._opened()
+            if self.dead:
+                return  # redis-py may swallow a cancellation while it connects
             connection.socket_timeout = None  # from here on, time is kept above
             self._work.append(self._tasks.spawn(self._write(connection), name="limits: link, writing"))
             await self._read(connection)

@@ -200,6 +200,7 @@ class RedisLimiter:
             self._renewing.cancel()
         for link in self._links.values():  # the last settlements
             await link.drain()
+            link.cut("the limiter is closed")
         await self._tasks.close()
         await self.client.aclose()
 

@@ -111,6 +111,22 @@ async def test_who_closes_can_itself_be_stopped() -> None:
 
 
 @asynchronous
+async def test_a_task_that_swallows_being_stopped_is_stopped_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.tasks.AGAIN_S", 0.01)
+    group = TaskGroup()
+
+    async def work() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    task = group.spawn(work(), name="swallower")
+    await asyncio.sleep(0)
+    await group.close()
+    assert task.cancelled()
+
+
+@asynchronous
 async def test_close_without_tasks_does_nothing_and_may_come_twice() -> None:
     group = TaskGroup()
     await group.close()
