@@ -70,6 +70,12 @@ class Client:
         """The most output tokens that one request may ask for; 0: no cap."""
         return self.quota.max_output_tokens if self.enforce_limits else 0
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether a limit on tokens of several requests is enforced."""
+        budgets = self.quota.max_input_tokens_per_day or self.quota.max_output_tokens_per_day
+        return self.enforce_limits and bool(self.rate_limit.tokens_per_minute or budgets)
+
     def allows(self, model: str) -> bool:
         """Whether the whitelist names `model`."""
         return not self.models or any(fnmatchcase(model, pattern) for pattern in self.models)

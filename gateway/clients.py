@@ -20,6 +20,7 @@ from gateway.client import KEY_PREFIXES, Client, Quota, RateLimit, ToolMode
 from gateway.clock import Clock, SystemClock
 from gateway.db import Database
 from gateway.errors import BadRequest, Conflict, NotFound, Overloaded
+from gateway.log import one_line
 from gateway.models import ClientRow, SettingRow
 from gateway.netguard import host_refusal
 from gateway.providers import PROVIDERS
@@ -154,8 +155,9 @@ class ClientStore:
             peewee.OperationalError,
             peewee.InterfaceError,
         ) as exc:  # locked, full, read-only, unreachable
-            reason = " ".join(str(exc).split())
-            raise Overloaded(f"the database takes no changes just now: {reason}", retry_after_s=5) from exc
+            raise Overloaded(
+                f"the database takes no changes just now: {one_line(exc)}", retry_after_s=5
+            ) from exc
         if self.on_change is not None:
             try:
                 await self.on_change()

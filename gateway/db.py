@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import peewee
 from playhouse.migrations import Runner
 
+from gateway.log import one_line
 from gateway.models import SettingRow, current
 from gateway.secret import Secret
 
@@ -168,8 +169,7 @@ class Database:
         try:
             return self._writer.submit(self._migrate).result()
         except peewee.PeeweeException as exc:
-            reason = " ".join(str(exc).split())
-            raise DatabaseUnusable(f"cannot use the database {self.name}: {reason}") from exc
+            raise DatabaseUnusable(f"cannot use the database {self.name}: {one_line(exc)}") from exc
 
     def _migrate(self) -> list[str]:
         # The lock before the connection: two that switch a new file to WAL at once do not wait, but fail.

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from gateway.jsonio import dumps, loads
 
 MAX_MODELS = 1_000
-BYTES_PER_TOKEN = 4.0  # of English text and JSON, before anything is learned
+BYTES_PER_TOKEN = 4  # of English text and JSON, before anything is learned
 PRIOR_TOKENS = 2_000  # what that weighs
 MOST_BYTES_PER_TOKEN = 8.0  # learned of any call: no text has more, padding has
 MEMORY_TOKENS = 500_000  # beyond it, what was learned is halved
@@ -112,7 +112,7 @@ class _Learned:
     __slots__ = ("largest_output", "text_bytes", "tokens")
 
     def __init__(self) -> None:
-        self.text_bytes = BYTES_PER_TOKEN * PRIOR_TOKENS
+        self.text_bytes = float(BYTES_PER_TOKEN * PRIOR_TOKENS)
         self.tokens = float(PRIOR_TOKENS)
         self.largest_output = float(UNKNOWN_OUTPUT)
 

@@ -24,7 +24,6 @@ from gateway.dialects.base import (
     set_member,
 )
 from gateway.errors import BadRequest, ModelNotAllowed
-from gateway.quota import limits_of
 
 MAX_MODEL = 500  # characters
 
@@ -93,11 +92,10 @@ def apply(client: Client, dialect: Surface, call: Call) -> None:
     if len(model) > MAX_MODEL or not model.isprintable() or model == "." or _UPWARDS.search(model):
         raise BadRequest(f"model {model[:40]!r} cannot be the name of a model", param="model")
     most = client.output_cap
-    counted = client.enforce_limits and limits_of(client.rate_limit, client.quota).tokens
-    if client.models or client.system_prompt or most or counted:
+    if client.models or client.system_prompt or most or client.counts_tokens:
         _refuse_twins(call)
         _hold(client, dialect, call)
-    if counted and dialect.name == "openai-responses":
+    if client.counts_tokens and dialect.name == "openai-responses":
         _refuse_uncounted(call)
     dialect.amend(call, Settings(model, client.system_prompt, most))
 

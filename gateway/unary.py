@@ -11,9 +11,10 @@ from gateway.chat import Audio, ChatRequest, File, Image, Opaque, Refusal, Text,
 from gateway.conduit import Conduit, Way
 from gateway.dialects.base import CountDialect, EmbeddingDialect
 from gateway.errors import UnsupportedParameter, UpstreamError
+from gateway.estimates import BYTES_PER_TOKEN
 from gateway.jsonio import dumps
 from gateway.providers.base import UpstreamRequest
-from gateway.usage import BYTES_PER_TOKEN, CallRecord
+from gateway.usage import CallRecord
 
 
 class Whole:

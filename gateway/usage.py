@@ -24,7 +24,7 @@ from gateway.client import Client
 from gateway.clock import Clock
 from gateway.db import Database
 from gateway.errors import ClientGone, GatewayError, Overloaded
-from gateway.estimates import Weight
+from gateway.estimates import BYTES_PER_TOKEN, Weight
 from gateway.limits.base import Ticket
 from gateway.log import conceal_in
 from gateway.models import DailyUsageRow, RequestRow
@@ -33,7 +33,6 @@ from gateway.tasks import TaskGroup
 
 logger = logging.getLogger(__name__)
 
-BYTES_PER_TOKEN = 4
 BATCH = 500
 GATHER_S = 0.1
 RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)

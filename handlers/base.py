@@ -10,7 +10,7 @@ import logging
 import math
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import aclosing
 from functools import cached_property
 from typing import Any, cast
@@ -24,7 +24,7 @@ from gateway import errors
 from gateway.dialects.base import Spoken
 from gateway.dialects.openai_chat import OPENAI_CHAT
 from gateway.errors import BadRequest, BodyTooLarge, ClientDisabled, Forbidden, GatewayError, InvalidApiKey
-from gateway.exchange import Caller, Connect, S, exchange
+from gateway.exchange import Caller, Connect, S, exchange, look
 from gateway.jsonio import dumps
 from gateway.secret import Secret
 from gateway.services import Services
@@ -73,7 +73,7 @@ class BaseHandler(RequestHandler):
             announced = self.request.headers.get("Content-Length", "")
             # Tornado has not looked at it yet, and refuses what is no number.
             if re.fullmatch("[0-9]{1,18}", announced) and int(announced) > self.body_cap:
-                raise self.too_large()
+                raise await self.too_large()
         except GatewayError as error:
             self._refuse(error)
 
@@ -85,19 +85,23 @@ class BaseHandler(RequestHandler):
         """The longest body that is taken, in bytes."""
         return SMALL_BODY_BYTES
 
-    def too_large(self) -> GatewayError:
+    async def too_large(self) -> GatewayError:
         """The refusal of a body over the cap."""
         return BodyTooLarge(f"the body is over the cap of {self.body_cap} bytes")
 
-    def data_received(self, chunk: bytes) -> None:
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
         """Gather the body, up to its cap."""
         self._size += len(chunk)
         if self._refusal is None:
             self._pieces.append(chunk)
             if self._size > self.body_cap:
-                self._refuse(self.too_large())
+                return self._refuse_large()
         elif self._size > DRAIN_BYTES and not self._finished:
             self.finish()
+        return None
+
+    async def _refuse_large(self) -> None:
+        self._refuse(await self.too_large())
 
     def body(self) -> bytes:
         """The whole body."""
@@ -218,9 +222,10 @@ class ClientHandler(BaseHandler):
         """As config.yaml says."""
         return self.services.max_body_bytes
 
-    def too_large(self) -> GatewayError:
-        """The same, with its line in the request log."""
-        error = super().too_large()
+    async def too_large(self) -> GatewayError:
+        """The same, with its line in the request log and the state of the limits."""
+        error = await super().too_large()
+        await look(self.services, self.caller)
         with (
             contextlib.suppress(GatewayError),
             self.services.usage.call(self.caller.client, self.request_id, self.dialect.name, self._size),

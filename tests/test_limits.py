@@ -15,8 +15,8 @@ from openai import AsyncOpenAI
 
 from gateway.clock import ManualClock
 from gateway.quota import limits_of
-from tests.fakes.upstream import Answer, FakeUpstream, Received, answer_json
-from tests.running import Running, running
+from tests.fakes.upstream import Answer, FakeUpstream, Received, answer_json, chunk
+from tests.running import Running, read_answer, running
 
 HI = {"role": "user", "content": "Hello"}
 CHAT: dict[str, Any] = {"model": "m", "messages": [HI], "max_tokens": 100}
@@ -147,6 +147,25 @@ async def test_every_answer_tells_how_the_limits_stand_and_counts_only_what_was_
     left = [answer.headers["x-ratelimit-remaining-requests"] for answer in answers]
     assert left == (["8", "7"] if status == 200 else ["9", "9"])
     assert all("x-ratelimit-remaining-tokens" in answer.headers for answer in answers)
+
+
+@pytest.mark.parametrize("framing", ["Content-Length", "chunked"])
+@pytest.mark.gen_test(timeout=20)
+async def test_also_a_body_that_is_too_large_is_answered_with_the_state_of_the_limits(
+    tmp_path: Path, framing: str
+) -> None:
+    async with running(tmp_path, server__max_body_bytes=2_000) as gateway:
+        key = await gateway.client(rate_limit={"requests_per_minute": 9})
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        size = "Transfer-Encoding: chunked" if framing == "chunked" else "Content-Length: 3000"
+        writer.write(f"POST /v1/chat/completions HTTP/1.1\r\nx-api-key: {key}\r\n{size}\r\n\r\n".encode())
+        body = b" " * 3_000
+        writer.write(chunk(body) + chunk(b"") if framing == "chunked" else body)
+        answer = await read_answer(reader)
+        writer.close()
+        row = (await gateway.rows(1))[0]
+    assert (answer.status, row.status) == (413, 413)
+    assert answer.headers["x-ratelimit-remaining-requests"] == "9", "it is not counted"
 
 
 @pytest.mark.gen_test(timeout=20)

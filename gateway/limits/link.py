@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from redis.exceptions import RedisError, ResponseError
 
+from gateway.log import one_line
 from gateway.tasks import TaskGroup
 
 TICKS = 5
@@ -25,9 +26,7 @@ class Unreachable(Exception):
     """Redis did not answer, or not with an answer. `sent`: it may have done what it was asked for."""
 
     def __init__(self, why: BaseException | str, *, sent: bool = True) -> None:
-        super().__init__(
-            why if isinstance(why, str) else " ".join(str(why).split())[:200] or type(why).__name__
-        )
+        super().__init__(why if isinstance(why, str) else one_line(why)[:200])
         self.sent = sent
 
 

@@ -11,11 +11,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
 from tests.fakes.upstream import FakeUpstream
 from tests.running import Running
 from tests.sdk.strict_backends import KEY, KINDS, Backend, Turn
 from tests.sdk.wires import Call, Say
 
+WAYS = pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 ALL = tuple(KINDS)
 """Every kind of backend."""
 SIGNING = ("openai", "anthropic", "gemini")

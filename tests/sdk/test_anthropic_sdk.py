@@ -22,6 +22,7 @@ from tests.sdk.asking import (
     PNG64,
     SIGNING,
     TEXT,
+    WAYS,
     WEATHER,
     Desk,
     asking,
@@ -41,7 +42,6 @@ THINKING: Any = {
     "thinking": {"type": "adaptive", "display": "summarized"},
     "output_config": {"effort": "high"},
 }
-WAYS = pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 
 
 @asynccontextmanager

@@ -26,6 +26,7 @@ from tests.sdk.asking import (
     PNG64,
     SIGNING,
     TEXT,
+    WAYS,
     WEATHER,
     Desk,
     asking,
@@ -37,7 +38,6 @@ from tests.sdk.wires import CACHED, IN, OUT, THOUGHT, Say
 
 FOREIGN = tuple(kind for kind in ALL if kind != "gemini")
 BRIEF = types.GenerateContentConfig(system_instruction="Be brief.")
-WAYS = pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ from tests.sdk.asking import (
     PNG64,
     SIGNING,
     TEXT,
+    WAYS,
     WEATHER,
     Desk,
     asking,
@@ -62,7 +63,7 @@ async def _ask(sdk: AsyncOpenAI, streamed: bool, **asked: Any) -> Any:
         return await stream.get_final_response()
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@WAYS
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.gen_test(timeout=20)
 async def test_an_answer_has_its_text_usage_and_id(gateway: Running, kind: str, streamed: bool) -> None:
@@ -139,7 +140,7 @@ def _outputs(answer: Any) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@WAYS
 @pytest.mark.parametrize("thinking", [False, True], ids=["", "thinking"])
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.gen_test(timeout=20)
@@ -190,7 +191,7 @@ def _changed(signature: Any) -> str:
     return f"{signature[:middle]}{'A' if signature[middle] != 'A' else 'B'}{signature[middle + 1 :]}"
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@WAYS
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.gen_test(timeout=20)
 async def test_the_tool_runner_runs_to_the_end(gateway: Running, kind: str, streamed: bool) -> None:
@@ -226,7 +227,7 @@ class Trip(BaseModel):
 TRIP = Trip(stops=["Köln", "Rom"], by="train")
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@WAYS
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.gen_test(timeout=20)
 async def test_parse_gets_its_model(gateway: Running, kind: str, streamed: bool) -> None:
@@ -237,7 +238,7 @@ async def test_parse_gets_its_model(gateway: Running, kind: str, streamed: bool)
     assert '"stops"' in desk.sent.replace('\\"', '"')
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@WAYS
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.gen_test(timeout=20)
 async def test_the_arguments_of_a_strict_tool_are_parsed(gateway: Running, kind: str, streamed: bool) -> None:

@@ -24,6 +24,7 @@ from tests.sdk.asking import (
     PNG64,
     SIGNING,
     TEXT,
+    WAYS,
     WEATHER,
     Desk,
     asking,
@@ -212,7 +213,7 @@ async def _ask(sdk: AsyncOpenAI, streamed: bool, **asked: Any) -> Any:
         return await stream.get_final_completion()
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@WAYS
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.gen_test(timeout=20)
 async def test_parallel_tools_take_two_turns(gateway: Running, kind: str, streamed: bool) -> None:
@@ -239,7 +240,7 @@ SIGNED: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@WAYS
 @pytest.mark.parametrize("plain", [False, True], ids=["all sent back", "plain"])
 @pytest.mark.parametrize(("kind", "model"), SIGNED)
 @pytest.mark.gen_test(timeout=20)
@@ -360,7 +361,7 @@ async def test_parse_gets_its_model(gateway: Running, kind: str) -> None:
     assert "How many live there" in desk.sent
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@WAYS
 @pytest.mark.parametrize("kind", [*SIGNING, NOT_MISTRALS])
 @pytest.mark.gen_test(timeout=20)
 async def test_the_arguments_of_a_strict_tool_are_parsed(gateway: Running, kind: str, streamed: bool) -> None:
@@ -389,7 +390,7 @@ async def test_json_of_any_shape(gateway: Running, kind: str) -> None:
 # --- how it ends ---
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@WAYS
 @pytest.mark.parametrize(
     ("kind", "stop", "finish"),
     [
