@@ -158,7 +158,9 @@ async def test_also_a_body_that_is_too_large_is_answered_with_the_state_of_the_l
         key = await gateway.client(rate_limit={"requests_per_minute": 9})
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
         size = "Transfer-Encoding: chunked" if framing == "chunked" else "Content-Length: 3000"
-        writer.write(f"POST /v1/chat/completions HTTP/1.1\r\nx-api-key: {key}\r\n{size}\r\n\r\n".encode())
+        writer.write(
+            f"POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\nx-api-key: {key}\r\n{size}\r\n\r\n".encode()
+        )
         body = b" " * 3_000
         writer.write(chunk(body) + chunk(b"") if framing == "chunked" else body)
         answer = await read_answer(reader)
